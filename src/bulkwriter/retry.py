@@ -1,0 +1,60 @@
+"""When to try again, and when to stop trying."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long a row that is proven not stored is tried again.
+
+    The wait before try ``n + 1`` is drawn at random between 0 and ``min(max_backoff, initial_backoff * 2**(n - 1))``
+    seconds ("full jitter"), so that writers that failed together do not come back together. Whichever of
+    ``max_attempts`` and ``max_time`` is reached first ends the trying.
+
+    Attributes:
+        max_attempts: Tries a row is given, the first included; 1 never retries.
+        max_time: Seconds from the row's acceptance after which no further try begins. Settling a doubtful attempt may
+            take as long again.
+        attempt_timeout: Seconds after which an attempt is given up and settled on another connection; ``None`` waits
+            for as long as it takes.
+        initial_backoff: Seconds that bound the first wait.
+        max_backoff: Seconds that bound every wait.
+
+    Raises:
+        ValueError: For a number outside its range; the message says what would be right.
+    """
+
+    max_attempts: int = 10
+    max_time: float = 30.0
+    attempt_timeout: float | None = 60.0
+    initial_backoff: float = 0.05
+    max_backoff: float = 2.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            message = f"max_attempts must be an integer of 1 or more, not {self.max_attempts!r}"
+            raise ValueError(message)
+        _require_seconds("max_time", self.max_time)
+        _require_seconds("initial_backoff", self.initial_backoff)
+        _require_seconds("max_backoff", self.max_backoff)
+        if self.attempt_timeout is not None:
+            _require_seconds("attempt_timeout", self.attempt_timeout)
+            if self.attempt_timeout == 0:
+                message = "attempt_timeout must be more than 0 seconds, or None to wait for ever"
+                raise ValueError(message)
+
+    def backoff(self, attempts: int) -> float:
+        """Return the seconds to wait after ``attempts`` failed tries, drawn at random."""
+        # 2.0**1000 is still a float; an unbounded exponent would overflow after a long outage.
+        bound = min(self.max_backoff, self.initial_backoff * 2.0 ** min(attempts - 1, 1000))
+        return random.uniform(0.0, bound)  # noqa: S311 - spreads load, guards no secret
+
+
+def _require_seconds(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value < 0:
+        message = f"{name} must be 0 or more seconds, not {value!r}"
+        raise ValueError(message)

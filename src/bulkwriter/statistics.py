@@ -1,0 +1,155 @@
+"""The figures: how many rows met which fate, and the identity that must hold between them at every moment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bulkwriter.errors import NotWrittenError, OutcomeUnknownError, RowRejectedError
+from bulkwriter.results import Outcome, WriteResult
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many rows (items, in the generic core) met each fate.
+
+    Attributes:
+        inserted: New rows stored.
+        updated: Rows that replaced what was there.
+        stored: Rows stored where the database cannot tell the two apart.
+        skipped: Rows whose key was already there (``on_conflict="skip"``).
+        unchanged: Updates that changed nothing.
+        superseded: Rows replaced by a later one of the same batch (``coalesce=True``).
+        deleted: Keys that are absent now.
+        rejected: Rows refused because of what they hold, at the door or by the database.
+        not_written: Rows certainly not stored through no fault of their own.
+        unknown: Rows that may or may not be stored.
+        withdrawn: Rows whose caller was cancelled while they were queued; never sent.
+        succeeded: Items of a generic ``AsyncBatcher`` that were given a result.
+        failed: Items of a generic ``AsyncBatcher`` that were given an exception by ``process_batch``.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    stored: int = 0
+    skipped: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    not_written: int = 0
+    unknown: int = 0
+    withdrawn: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        """All rows counted here."""
+        return sum(getattr(self, name) for name in FATES)
+
+    @property
+    def written(self) -> int:
+        """Rows that this writer changed the table with: inserted, updated, stored and deleted."""
+        return self.inserted + self.updated + self.stored + self.deleted
+
+    @property
+    def failures(self) -> int:
+        """Rows whose caller heard an error: rejected, not written, unknown and failed."""
+        return self.rejected + self.not_written + self.unknown + self.failed
+
+
+FATES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Counts))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics(Counts):
+    """A snapshot of a batcher or writer.
+
+    At every moment ``accepted`` equals ``total`` plus ``queued`` plus ``in_flight``: no row is ever in two places, or
+    in none.
+
+    Attributes:
+        accepted: Rows taken in, among them those refused at the door.
+        queued: Rows accepted and not yet in a batch: in the queue, waiting for a place in it, behind an earlier row
+            of the same key, or awaiting a retry.
+        in_flight: Rows of batches handed to the database whose answer is outstanding.
+        queued_bytes: Size of what is queued, in bytes, where a byte limit makes sizes known; else 0.
+        batches_in_flight: Batches handed to the database whose answer is outstanding.
+        batches: Batches begun so far.
+        retries: Rows that went back to the queue for another attempt, counted each time.
+        largest_batch: Rows of the largest batch so far.
+        paths: For each way of writing the backend has, how many attempts took it.
+    """
+
+    accepted: int = 0
+    queued: int = 0
+    in_flight: int = 0
+    queued_bytes: int = 0
+    batches_in_flight: int = 0
+    batches: int = 0
+    retries: int = 0
+    largest_batch: int = 0
+    paths: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every accepted row is in exactly one place."""
+        return self.accepted == self.total + self.queued + self.in_flight
+
+
+class Tally:
+    """The running figures behind ``Counts``, of the rows accepted between two flushes."""
+
+    __slots__ = ("accepted", "settled", *FATES)
+
+    inserted: int
+    updated: int
+    stored: int
+    skipped: int
+    unchanged: int
+    superseded: int
+    deleted: int
+    rejected: int
+    not_written: int
+    unknown: int
+    withdrawn: int
+    succeeded: int
+    failed: int
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.settled = 0
+        for name in FATES:
+            setattr(self, name, 0)
+
+    def add(self, fate: str, rows: int = 1) -> None:
+        """Count ``rows`` more that met ``fate``."""
+        setattr(self, fate, getattr(self, fate) + rows)
+        self.settled += rows
+
+    def merge(self, other: Tally) -> None:
+        """Take over what ``other`` counted."""
+        self.accepted += other.accepted
+        self.settled += other.settled
+        for name in FATES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the fates by name, as the keywords of ``Counts`` and ``Statistics``."""
+        return {name: getattr(self, name) for name in FATES}
+
+
+_FATE_OF_OUTCOME = {outcome: outcome.value for outcome in Outcome}
+
+
+def fate_of(answer: object) -> str:
+    """Return the name of the fate that a row's final answer stands for."""
+    if isinstance(answer, WriteResult):
+        return _FATE_OF_OUTCOME[answer.outcome]
+    if isinstance(answer, RowRejectedError):
+        return "rejected"
+    if isinstance(answer, NotWrittenError):
+        return "not_written"
+    if isinstance(answer, OutcomeUnknownError):
+        return "unknown"
+    return "failed" if isinstance(answer, BaseException) else "succeeded"
