@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
+
+from bulkwriter.limits import require_seconds
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +39,14 @@ class RetryPolicy:
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             message = f"max_attempts must be an integer of 1 or more, not {self.max_attempts!r}"
             raise ValueError(message)
-        _require_seconds("max_time", self.max_time)
-        _require_seconds("initial_backoff", self.initial_backoff)
-        _require_seconds("max_backoff", self.max_backoff)
+        require_seconds("max_time", self.max_time)
+        require_seconds("initial_backoff", self.initial_backoff)
+        require_seconds("max_backoff", self.max_backoff)
         if self.attempt_timeout is not None:
-            _require_seconds("attempt_timeout", self.attempt_timeout)
-            if self.attempt_timeout == 0:
-                message = "attempt_timeout must be more than 0 seconds, or None to wait for ever"
-                raise ValueError(message)
+            require_seconds("attempt_timeout", self.attempt_timeout, may_be_zero=False)
 
     def backoff(self, attempts: int) -> float:
         """Return the seconds to wait after ``attempts`` failed tries, drawn at random."""
         # 2.0**1000 is still a float; an unbounded exponent would overflow after a long outage.
         bound = min(self.max_backoff, self.initial_backoff * 2.0 ** min(attempts - 1, 1000))
         return random.uniform(0.0, bound)  # noqa: S311 - spreads load, guards no secret
-
-
-def _require_seconds(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value < 0:
-        message = f"{name} must be 0 or more seconds, not {value!r}"
-        raise ValueError(message)

@@ -1,0 +1,52 @@
+"""Write rows one at a time. Store them in bulk. Know what became of each."""
+
+from bulkwriter.batcher import AsyncBatcher
+from bulkwriter.errors import (
+    BackendUnavailableError,
+    BatcherStoppedError,
+    BulkWriterError,
+    CheckViolationError,
+    DeadlineExceededError,
+    ForeignKeyViolationError,
+    InvalidValueError,
+    MisconfigurationError,
+    NotNullViolationError,
+    NotWrittenError,
+    OutcomeUnknownError,
+    QueueFullError,
+    QueueFullException,
+    RowRejectedError,
+    RowTooLargeError,
+    ThrottledError,
+    UniqueViolationError,
+)
+from bulkwriter.results import Outcome, Report, WriteResult
+from bulkwriter.retry import RetryPolicy
+from bulkwriter.statistics import Counts, Statistics
+
+__all__ = [
+    "AsyncBatcher",
+    "BackendUnavailableError",
+    "BatcherStoppedError",
+    "BulkWriterError",
+    "CheckViolationError",
+    "Counts",
+    "DeadlineExceededError",
+    "ForeignKeyViolationError",
+    "InvalidValueError",
+    "MisconfigurationError",
+    "NotNullViolationError",
+    "NotWrittenError",
+    "Outcome",
+    "OutcomeUnknownError",
+    "QueueFullError",
+    "QueueFullException",
+    "Report",
+    "RetryPolicy",
+    "RowRejectedError",
+    "RowTooLargeError",
+    "Statistics",
+    "ThrottledError",
+    "UniqueViolationError",
+    "WriteResult",
+]

@@ -1,0 +1,395 @@
+"""The generic core: any items, any ``process_batch``, one answer for each item."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import functools
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from bulkwriter.batches import Batch
+from bulkwriter.dispatch import Dispatcher, Parcel, fail, settle_in_turns
+from bulkwriter.errors import BulkWriterError, QueueFullError
+from bulkwriter.gathering import Gathering, Stretch, Ticket
+from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+# A caller of many brings so many items at a time, so that taking them in does not block the loop for long: full
+# batches if they are no larger than the first number, else portions that are mixed with the items of others.
+LARGEST_STRETCH = 10_000
+PORTION = 1000
+
+
+class AsyncBatcher(Dispatcher[T], Generic[T, S]):
+    """Gathers items that come one at a time, has them processed in batches, and answers each caller for its own item.
+
+    Give it a function, or subclass it and define ``process_batch``. Either may be a coroutine function or a plain one,
+    which then runs in ``executor`` with the context variables of the batch's first caller. It is given a list of items
+    and returns
+
+    - ``None``: every caller hears ``None``;
+    - a list or another sized sequence (tuple, numpy array) with one result an item, in order. A result that is an
+      ``Exception`` instance is raised to that caller alone.
+
+    Another length, or a ``str``, bytes, mapping or scalar, is a ``TypeError`` or ``ValueError`` for every caller of
+    the batch. An exception it raises goes to every caller, as a new exception each where that is possible.
+
+    A batch leaves when a slot is free (see ``concurrency``) and it is full, or its oldest item has waited
+    ``max_queue_time``, or a flush or stop asks. ``process_batch`` must not await this batcher itself: with one slot it
+    would wait for its own end.
+
+    The constructor starts nothing. The batcher belongs to the event loop on which it is first used.
+
+    Args:
+        process_batch: What processes a batch; not given if a subclass defines it.
+        max_batch_size: Items that fill a batch; -1 = no limit.
+        max_batch_bytes: Bytes (as ``item_size`` says) that fill a batch; a single larger item travels alone; -1 = no
+            limit.
+        max_queue_time: Seconds an item may wait for company, counted from the oldest of its batch. 0 batches
+            naturally: what arrived in one turn of the loop leaves at once; what arrives while a batch is in flight
+            leaves when that is back; a further slot opens for a full batch, and when the oldest item has waited
+            longer than a batch usually takes.
+        concurrency: Batches in flight at once; -1 = no limit.
+        max_queue_size: Items that may be queued (what is in flight does not count); -1 = no limit.
+        max_queue_bytes: Bytes that may be queued; an item larger than that is an error at once; -1 = no limit.
+        when_full: What ``process`` does when the queue is full: ``"raise"`` a ``QueueFullError``, or ``"wait"`` for a
+            place, in order of arrival.
+        executor: Where a plain ``process_batch`` runs; ``None`` is the loop's default thread pool. A process pool
+            works if function and items can be pickled.
+        name: Named in ``repr``, errors and log lines.
+
+    Raises:
+        TypeError: No ``process_batch``, two of them, or one that cannot be called.
+        ValueError: A number outside its range; the message says what would be right.
+    """
+
+    def __init__(
+        self,
+        process_batch: Callable[[list[T]], Any] | None = None,
+        *,
+        max_batch_size: int = UNLIMITED,
+        max_batch_bytes: int = UNLIMITED,
+        max_queue_time: float = 0.01,
+        concurrency: int = 1,
+        max_queue_size: int = UNLIMITED,
+        max_queue_bytes: int = UNLIMITED,
+        when_full: WhenFull = "raise",
+        executor: Executor | None = None,
+        name: str | None = None,
+    ) -> None:
+        limits = QueueLimits(
+            max_batch_size=max_batch_size,
+            max_batch_bytes=max_batch_bytes,
+            max_queue_time=max_queue_time,
+            concurrency=concurrency,
+            max_queue_size=max_queue_size,
+            max_queue_bytes=max_queue_bytes,
+            when_full=when_full,
+        )
+        super().__init__(limits, name)
+        self._process = self._chosen_function(process_batch)
+        self._is_coroutine = _is_coroutine_function(self._process)
+        self._executor = executor
+        self._counts_bytes = limits.counts_bytes
+        # A caller of many brings a full batch at a time, if such a batch is taken in quickly enough.
+        fits = self._max_rows <= min(LARGEST_STRETCH, self._max_queued)
+        self._portion = int(self._max_rows if fits else min(PORTION, self._max_queued))
+        self._waits_when_full = when_full == "wait"
+
+    def _chosen_function(self, function: Callable[[list[T]], Any] | None) -> Callable[[list[T]], Any]:
+        is_defined = type(self).process_batch is not AsyncBatcher.process_batch
+        if function is None and is_defined:
+            return self.process_batch
+        if function is None:
+            message = "give AsyncBatcher a process_batch function, or define process_batch in a subclass"
+            raise TypeError(message)
+        if is_defined:
+            message = f"{type(self).__name__} defines process_batch and was given another one: which is meant?"
+            raise TypeError(message)
+        if not callable(function):
+            message = f"process_batch must be a function, not {type(function).__name__}"
+            raise TypeError(message)
+        return function
+
+    def process_batch(self, batch: list[T]) -> Any:
+        """Process one batch; a subclass defines it, as a coroutine function or a plain one.
+
+        Args:
+            batch: The items, in the order in which they were accepted; never empty.
+
+        Returns:
+            One result an item, in order, or ``None``: see the class.
+        """
+        return self._process(batch)
+
+    def item_size(self, item: T) -> int:
+        """Return the bytes an item counts for the byte limits; a subclass may override it.
+
+        By default the length of bytes and text, and the memory of the object itself for anything else. Asked once an
+        item, and only if a byte limit is set. What it raises is raised to the item's caller.
+        """
+        return len(item) if isinstance(item, bytes | bytearray | str) else sys.getsizeof(item)
+
+    async def process(self, item: T) -> S:
+        """Have one item processed and return its result.
+
+        A caller that is cancelled withdraws its item while it is queued; nobody else notices.
+
+        Raises:
+            QueueFullError: The queue is full and ``when_full`` is ``"raise"``.
+            RowTooLargeError: The item is larger than ``max_queue_bytes``.
+            BatcherStoppedError: The batcher was stopped before the item was sent.
+            OutcomeUnknownError: The batch was cancelled, or the stop forced, while the item was in flight.
+            MisconfigurationError: Used on a second event loop.
+            Exception: Whatever ``process_batch`` raised, or returned for this item.
+        """
+        if self._waits_when_full and self._queued >= self._door:
+            future = self._submit_or_park(item)
+        else:
+            future = self.submit(item)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._on_cancel()
+            raise
+
+    def submit(self, item: T) -> asyncio.Future[S]:
+        """Accept one item and return the future of its result; never waits.
+
+        The future may be awaited, cancelled (which withdraws the item while it is queued) or dropped: an error that
+        nobody reads stays silent, and is counted in ``statistics()``.
+
+        Raises:
+            QueueFullError: The queue is full, whatever ``when_full`` says.
+            RowTooLargeError: The item is larger than ``max_queue_bytes``.
+            BatcherStoppedError: The batcher has been stopped.
+            MisconfigurationError: Used on a second event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._bind(loop)
+        size = 0
+        if self._counts_bytes:
+            size = self.item_size(item)
+        if self._queued >= self._door or size:
+            refusal = self._refusal(size)
+            if refusal is not None:
+                raise refusal
+        future: asyncio.Future[S] = loop.create_future()
+        epoch = self._epoch
+        epoch.accepted += 1
+        batch = self._queue.filling(None)
+        if batch is None or size:
+            self._put(item, future, None, size, epoch)
+            return future
+        # What _put does, without the call: this is the hot path.
+        items = batch.items
+        items.append(item)
+        batch.waiters.append(future)  # type: ignore[attr-defined]
+        self._queued += 1
+        if len(items) >= self._max_rows:
+            self._seal(batch)
+        return future
+
+    def _submit_or_park(self, item: T) -> asyncio.Future[S]:
+        """Accept one item although the queue may be full: then it waits for a place, and counts as accepted."""
+        try:
+            return self.submit(item)
+        except QueueFullError:
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[S] = loop.create_future()
+            self._epoch.accepted += 1
+            size = self.item_size(item) if self._counts_bytes else 0
+            self._park(Parcel(item, future, None, size, self._epoch))
+            return future
+
+    async def process_many(self, items: Iterable[T]) -> list[S | Exception]:
+        """Have many items processed, and return for each, in order, its result or its exception.
+
+        Waits for places in the queue whatever ``when_full`` says. Costs a fraction of as many ``process`` calls.
+
+        Raises:
+            BatcherStoppedError: The batcher was stopped before the first item was accepted.
+            MisconfigurationError: Used on a second event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._bind(loop)
+        gathering = Gathering()
+        try:
+            await self._take_in(gathering, iter(items))
+            await gathering.wait()
+        except BaseException:
+            gathering.is_abandoned = True
+            self._on_cancel()
+            raise
+        return cast("list[S | Exception]", gathering.results)
+
+    async def _take_in(self, gathering: Gathering, items: Iterator[T]) -> None:
+        """Queue the items, a portion at a time, as places come free."""
+        while portion := list(itertools.islice(items, self._portion)):
+            if self._is_closing:
+                refusal = self._refusal(0)
+                assert refusal is not None
+                if not gathering.rows:
+                    raise refusal
+                self._refuse_portion(gathering, portion, refusal)
+            else:
+                await self._enter_in_turn(self._gathered(gathering, portion))
+
+    def _gathered(self, gathering: Gathering, portion: list[T]) -> Batch:
+        """Make a batch of one caller's items; what is refused at the door has its answer already."""
+        assert self._loop is not None
+        batch = Batch(None, self._epoch, self._loop.time(), is_due=self._is_closing)
+        if self._counts_bytes:
+            batch.sizes = []
+            for item in portion:
+                self._gather_sized(gathering, batch, item)
+            return batch
+        batch.items = portion
+        if len(portion) == self._max_rows:
+            batch.waiters = Stretch(gathering, len(portion))
+        else:
+            start = gathering.reserve(len(portion))
+            batch.waiters = [Ticket(gathering, start + place) for place in range(len(portion))]
+        return batch
+
+    def _gather_sized(self, gathering: Gathering, batch: Batch, item: T) -> None:
+        index = gathering.reserve(1)
+        try:
+            size = self.item_size(item)
+            if size > self._max_queued_bytes:
+                raise self._too_large(size)
+        except Exception as error:  # noqa: BLE001 - whatever item_size raises is this item's answer
+            self._epoch.accepted += 1
+            self._epoch.add("rejected")
+            gathering.answer(index, error)
+            return
+        batch.items.append(item)
+        batch.waiters.append(Ticket(gathering, index))  # type: ignore[attr-defined]
+        batch.sizes.append(size)  # type: ignore[union-attr]
+        batch.size += size
+
+    def _refuse_portion(self, gathering: Gathering, portion: list[T], refusal: BulkWriterError) -> None:
+        """Answer items that came after the door was shut; earlier ones of the same call are still finished."""
+        start = gathering.reserve(len(portion))
+        self._epoch.accepted += len(portion)
+        for place in range(len(portion)):
+            self._epoch.add("not_written")
+            gathering.answer(start + place, refusal.for_row(None, attempts=0))
+
+    # --- processing ---------------------------------------------------------------------------------------------
+
+    async def _deliver(self, batch: Batch) -> None:
+        try:
+            results = await self._call(batch.items)
+        except Exception as error:  # noqa: BLE001 - it goes to the callers
+            await settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
+            return
+        if results is None:
+            await settle_in_turns(batch, functools.partial(self._settle_alike, batch, None))
+            return
+        try:
+            checked = _checked(results, len(batch.waiters))
+        except Exception as error:  # noqa: BLE001 - a reply that is nonsense, or refuses to be looked at
+            await settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
+            return
+        await settle_in_turns(batch, functools.partial(self._settle_each, batch, checked))
+
+    async def _call(self, items: list[T]) -> Any:
+        """Run process_batch where it belongs."""
+        if self._is_coroutine:
+            return await self._process(items)
+        assert self._loop is not None
+        call = functools.partial(self._process, items)
+        if not isinstance(self._executor, ProcessPoolExecutor):
+            # The context cannot be pickled, and another process has none of ours anyway.
+            call = functools.partial(contextvars.copy_context().run, self._process, items)
+        results = await self._loop.run_in_executor(self._executor, call)
+        # A plain function, or a callable object, may return a coroutine: then that is what is to be awaited.
+        return await results if inspect.isawaitable(results) else results
+
+    def _settle_alike(self, batch: Batch, result: Any, start: int, stop: int) -> None:
+        """Give rows from ``start`` up to ``stop`` the same good result."""
+        waiters = batch.waiters
+        if isinstance(waiters, Stretch) and waiters.is_whole and stop - start == len(waiters):
+            waiters.set_result_of_all(result)
+            batch.epoch.add("succeeded", stop - start)
+            return
+        self._settle_each(batch, [result] * len(waiters), start, stop)
+
+    def _settle_each(self, batch: Batch, results: Sequence[Any], start: int, stop: int) -> None:
+        """Give rows from ``start`` up to ``stop`` their own results."""
+        waiters = batch.waiters
+        if stop - start < len(waiters):
+            waiters, results = waiters[start:stop], results[start:stop]
+        failed = 0
+        for waiter, result in zip(waiters, results, strict=True):
+            if isinstance(result, Exception):
+                failed += 1
+                if not waiter.done():
+                    fail(waiter, _settable(result))
+            elif not waiter.done():
+                waiter.set_result(result)
+        batch.epoch.add("failed", failed)
+        batch.epoch.add("succeeded", stop - start - failed)
+
+    def _settle_raised(self, batch: Batch, error: Exception, start: int, stop: int) -> None:
+        """Give rows from ``start`` up to ``stop`` a new exception each that says the same as ``error``."""
+        for place in range(start, stop):
+            self._settle_place(batch, place, _settable(_copy_of(error)), "failed")
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+
+
+def _checked(results: Any, items: int) -> list[Any] | tuple[Any, ...]:
+    """Return a reply as a list or tuple, if it holds one result an item."""
+    is_sequence = isinstance(results, Sequence) or (hasattr(results, "__len__") and hasattr(results, "__getitem__"))
+    if not is_sequence or isinstance(results, str | bytes | bytearray | memoryview | Mapping):
+        kind = type(results).__name__
+        message = f"process_batch must return a list with one result an item, or None, not {kind}"
+        raise TypeError(message)
+    if not isinstance(results, list | tuple):
+        results = list(results)
+    if len(results) != items:
+        message = f"process_batch returned {len(results)} results for {items} items"
+        raise ValueError(message)
+    return cast("list[Any] | tuple[Any, ...]", results)
+
+
+def _copy_of(error: Exception) -> Exception:
+    """Return a new exception that says the same: a shared one collects other callers' tracebacks."""
+    try:
+        twin = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an exception class may do anything in its constructor
+        return error
+    if type(twin) is not type(error) or twin.args != error.args:
+        return error
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    twin.__suppress_context__ = error.__suppress_context__
+    twin.__traceback__ = error.__traceback__
+    return twin
+
+
+def _settable(error: Exception) -> Exception:
+    """Return what can be set on a future: ``StopIteration`` cannot, since ``await`` itself is made of it."""
+    if isinstance(error, StopIteration):
+        wrapped = RuntimeError("process_batch gave StopIteration, which cannot pass through an await")
+        wrapped.__cause__ = error
+        return wrapped
+    return error

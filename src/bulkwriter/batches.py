@@ -1,0 +1,142 @@
+"""The queue: accepted rows, gathered into batches as they arrive.
+
+A row is appended to the batch being filled in its lane, so a batch that leaves is ready-made: nothing is copied, and
+a queue of a million rows costs no more a row than one of ten. Only rows of one lane and one epoch share a batch; a
+lane is whatever may not be mixed (a set of columns, a delete), an epoch ends with each flush.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator, Sequence
+
+    from bulkwriter.statistics import Tally
+
+
+class Batch:
+    """Rows that leave together.
+
+    ``items`` and ``waiters`` run side by side: the waiter at a place is settled with the answer to the item there.
+    """
+
+    __slots__ = (
+        "context",
+        "deadlines",
+        "early",
+        "entered",
+        "epoch",
+        "has_slot",
+        "is_due",
+        "items",
+        "key",
+        "lane",
+        "opened_at",
+        "records",
+        "settled",
+        "size",
+        "sizes",
+        "task",
+        "waiters",
+    )
+
+    def __init__(self, lane: Any, epoch: Tally, opened_at: float, *, key: Any = None, is_due: bool = False) -> None:
+        self.lane = lane
+        # Where the queue finds it while it is being filled: its lane, with the epoch beside it once that is past.
+        self.key = lane if key is None else key
+        self.epoch = epoch
+        self.opened_at = opened_at
+        # Somebody asked for it to leave now: a flush, a stop, or a caller that filled it at once.
+        self.is_due = is_due
+        self.items: list[Any] = []
+        self.waiters: Sequence[Any] = []
+        self.size = 0
+        # The bytes of each row, kept where a byte limit makes them matter after the row has entered.
+        self.sizes: list[int] | None = None
+        # A deadline for each place, or None as long as no row has one: the common row pays nothing for it.
+        self.deadlines: list[float] | None = None
+        # What is remembered of rows that were tried before, by place; the common batch has none.
+        self.records: dict[int, Any] | None = None
+        # The batch runs in the context of its first caller, as a task that caller had started would.
+        self.context = contextvars.copy_context()
+        self.task: asyncio.Task[None] | None = None
+        # Set for a caller who waits until its batch has found room in the queue.
+        self.entered: asyncio.Future[None] | None = None
+        self.has_slot = False
+        # Once in flight: the places before `settled` are answered for good, and `early` rows beyond it have heard that
+        # their deadline passed. Whoever settles goes on from there, so that no row is counted twice.
+        self.settled = 0
+        self.early = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Rows in flight that have no answer yet."""
+        return len(self.waiters) - self.settled - self.early
+
+
+class BatchQueue:
+    """Batches in the order in which they were opened: those still being filled, and those that are full."""
+
+    __slots__ = ("_filling", "_full")
+
+    def __init__(self) -> None:
+        self._filling: dict[Any, Batch] = {}
+        self._full: deque[Batch] = deque()
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._full
+        yield from self._filling.values()
+
+    def __len__(self) -> int:
+        return len(self._full) + len(self._filling)
+
+    @property
+    def rows(self) -> int:
+        return sum(len(batch.items) for batch in self)
+
+    def filling(self, key: Any) -> Batch | None:
+        """Return the batch being filled under this key."""
+        return self._filling.get(key)
+
+    def open(self, batch: Batch) -> None:
+        """Begin to fill this batch under its key, which must have none."""
+        self._filling[batch.key] = batch
+
+    def seal(self, batch: Batch) -> None:
+        """Close a batch that is full: it may leave as soon as a slot is free."""
+        del self._filling[batch.key]
+        self.push(batch)
+
+    def push(self, batch: Batch) -> None:
+        """Append a batch that is full already."""
+        self._full.append(batch)
+
+    def push_first(self, batch: Batch) -> None:
+        """Put a batch before all others: its rows have waited longest."""
+        self._full.appendleft(batch)
+
+    def seal_all(self) -> None:
+        """Close every batch that is being filled, in the order in which they were opened."""
+        for batch in list(self._filling.values()):
+            batch.is_due = True
+            self.seal(batch)
+
+    def oldest_full(self) -> Batch | None:
+        return self._full[0] if self._full else None
+
+    def oldest_filling(self) -> Batch | None:
+        # Dictionaries keep their order, and a batch is entered when it is opened: the first is the oldest.
+        return next(iter(self._filling.values()), None)
+
+    def remove(self, batch: Batch) -> None:
+        """Take a batch out."""
+        if self._filling.get(batch.key) is batch:
+            del self._filling[batch.key]
+        elif self._full[0] is batch:
+            self._full.popleft()
+        else:
+            self._full.remove(batch)
