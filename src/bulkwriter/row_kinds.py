@@ -40,13 +40,11 @@ class Extractor:
         columns: The columns that every row of the type has, unless it is an exception for which ``take`` raises;
             ``None`` where rows of one type differ.
         take: Returns the values of one row, in the order of ``columns``.
-        length: What ``len`` must say of each row for ``take`` to be right; ``None`` where it does not matter.
     """
 
     read: Callable[[Any], Reading]
     columns: Columns | None = None
     take: Callable[[Any], Values] | None = None
-    length: int | None = None
 
 
 def extractor_for(kind: type, columns: Columns | None, canonical: Canonical) -> Extractor:
@@ -60,8 +58,6 @@ def extractor_for(kind: type, columns: Columns | None, canonical: Canonical) -> 
     Raises:
         InvalidValueError: The class maps no such column.
     """
-    if issubclass(kind, type):
-        return Extractor(_refuse_class)
     mapper = _mapper_of(kind)
     if mapper is not None:
         return _orm_extractor(kind, mapper, columns, canonical)
@@ -72,11 +68,7 @@ def extractor_for(kind: type, columns: Columns | None, canonical: Canonical) -> 
     fields = _fields_of(kind)
     if fields is not None:
         return _object_extractor(kind, fields, columns, canonical)
-    if hasattr(kind, "_mapping"):  # a row of a SQLAlchemy result
-        return Extractor(lambda row: _items(row._mapping, canonical))
-    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
-        return Extractor(_record_reader(kind, canonical))
-    return Extractor(_refuse)
+    return Extractor(_other_reader(kind, canonical))
 
 
 def many(getter: Any, names: Sequence[str]) -> Callable[[Any], Values]:
@@ -85,6 +77,17 @@ def many(getter: Any, names: Sequence[str]) -> Callable[[Any], Values]:
     if len(names) > 1:
         return get
     return lambda row: (get(row),)
+
+
+def _other_reader(kind: type, canonical: Canonical) -> Callable[[Any], Reading]:
+    """Return what reads the rows that databases answer with, or what refuses anything else."""
+    if issubclass(kind, type):
+        return _refuse_class
+    if hasattr(kind, "_mapping"):  # a row of a SQLAlchemy result
+        return lambda row: _items(row._mapping, canonical)  # noqa: SLF001 - public, in spite of its name
+    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
+        return _record_reader(kind, canonical)
+    return _refuse
 
 
 def _refuse_class(row: type) -> NoReturn:
@@ -108,7 +111,7 @@ def _mapping_reader(kind: type, canonical: Canonical) -> Callable[[Any], Reading
 
 def _items(row: Mapping[Any, Any], canonical: Canonical) -> Reading:
     # items() alone: a mapping of somebody's own may give its keys and its values in different orders.
-    items = [(name, value) for name, value in row.items()]  # noqa: C416 - refuses what is not a pair
+    items = [(name, value) for name, value in row.items()]
     return canonical(type(row), tuple([name for name, _ in items])), tuple([value for _, value in items])
 
 
@@ -131,7 +134,7 @@ def _tuple_extractor(kind: type, columns: Columns | None, canonical: Canonical) 
         if columns is not None:
             return _object_extractor(kind, fields, columns, canonical)
         names = canonical(kind, fields)
-        return Extractor(lambda row: (names, tuple(row)), names, tuple, len(names))
+        return Extractor(lambda row: (names, tuple(row)), names, tuple)
     if columns is None:
         return Extractor(_refuse_tuple)
 
@@ -141,7 +144,7 @@ def _tuple_extractor(kind: type, columns: Columns | None, canonical: Canonical) 
             raise InvalidValueError(message)
         return columns, tuple(row)
 
-    return Extractor(read_tuple, columns, tuple, len(columns))
+    return Extractor(read_tuple)
 
 
 def _refuse_tuple(row: tuple[Any, ...]) -> NoReturn:
@@ -236,39 +239,29 @@ def _orm_extractor(kind: type, mapper: Any, columns: Columns | None, canonical: 
     if missing:
         message = f"{type_name(kind)} maps no column {missing[0]!r}, which columns= asks for"
         raise InvalidValueError(message, column_name=missing[0])
-    generated = frozenset([column.name for column in mapper.primary_key])
-    shapes: dict[tuple[str, ...], tuple[Columns, Callable[[Any], Values], bool]] = {}
+    keys = [attribute for attribute, name in column_of.items() if name in mapper.local_table.primary_key]
+    shapes: dict[tuple[str, ...], tuple[Columns, Callable[[Any], Values]]] = {}
 
-    def shape_of(loaded: dict[str, Any]) -> tuple[Columns, Callable[[Any], Values], bool]:
-        held = {
-            attribute: column_of[attribute]
-            for attribute in loaded
-            if attribute in column_of and (columns is None or column_of[attribute] in columns)
-        }
-        names = canonical(kind, tuple(held.values()))
+    def shape_of(loaded: dict[str, Any]) -> tuple[Columns, Callable[[Any], Values]]:
+        held = [name for name in loaded if name in column_of and (columns is None or column_of[name] in columns)]
+        names = canonical(kind, tuple([column_of[attribute] for attribute in held]))
         if len(shapes) >= MAX_CACHED:
             shapes.clear()
-        shape = shapes[tuple(loaded)] = (names, many(operator.itemgetter, tuple(held)), not generated.isdisjoint(names))
+        shape = shapes[tuple(loaded)] = (names, many(operator.itemgetter, held))
         return shape
 
     def read_instance(row: Any) -> Reading:
         # The instance's own dictionary: asking for an expired or deferred attribute would send a SELECT from here.
         loaded = row.__dict__
-        names, take, has_key = shapes.get(tuple(loaded)) or shape_of(loaded)
-        values = take(loaded)
-        if has_key and any([value is None for value in values]):
-            return _without_generated(kind, names, values, generated, canonical)
-        return names, values
+        for key in keys:
+            if loaded.get(key, key) is None:
+                # As in a session: a primary key that is None is one that the database will generate.
+                loaded = {name: value for name, value in loaded.items() if value is not None or name not in keys}
+                break
+        names, take = shapes.get(tuple(loaded)) or shape_of(loaded)
+        return names, take(loaded)
 
     return Extractor(read_instance)
-
-
-def _without_generated(
-    kind: type, names: Columns, values: Values, generated: frozenset[str], canonical: Canonical
-) -> Reading:
-    """Leave out a primary key that is None: as in a session, it is one that the database will generate."""
-    held = {name: value for name, value in zip(names, values, strict=True) if not (value is None and name in generated)}
-    return canonical(kind, tuple(held)), tuple(held.values())
 
 
 def _columns_by_attribute(mapper: Any) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bulkwriter.errors import InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED, Columns, Extractor, Reading, Values, extractor_for, many
-from bulkwriter.snapshots import IMMUTABLE, is_left_out, taken, type_name
+from bulkwriter.snapshots import IMMUTABLE, LEFT_OUT, taken, type_name
 
 
 class RowReader:
@@ -36,6 +36,8 @@ class RowReader:
         self._known: dict[tuple[Any, ...], Columns] = {}
         # How a dict of this many columns is read, or None once two sets of as many columns have been met.
         self._by_length: dict[int, tuple[Columns, Callable[[Any], Values]] | None] = {}
+        # The same for the types whose instances all have the same columns.
+        self._by_type: dict[type, tuple[Columns, Callable[[Any], Values]]] = {}
 
     def read(self, row: Any) -> Reading:
         """Return the columns and the values that a row holds now, in whichever order is cheapest.
@@ -47,23 +49,22 @@ class RowReader:
                 types and columns, never a value.
         """
         kind = type(row)
-        try:
-            if kind is dict:
-                columns, values = self._read_dict(row)
-            else:
-                columns, values = (self._extractors.get(kind) or self._extractor_for(kind)).read(row)
-        except InvalidValueError:
-            raise
-        except Exception as error:
-            message = f"reading a row of type {type_name(kind)} failed with {type_name(type(error))}"
-            raise InvalidValueError(message) from error
+        known = self._by_length.get(len(row)) if kind is dict else self._by_type.get(kind)
+        if known is None:
+            columns, values = self._read_apart(kind, row)
+        else:
+            columns, take = known
+            try:
+                values = take(row)
+            except Exception:  # noqa: BLE001 - the careful way finds out what is wrong, or that nothing is
+                columns, values = self._read_apart(kind, row)
         for value in values:
             if type(value) not in IMMUTABLE:
                 return self._snapshot(kind, columns, values)
         return columns, values
 
     def read_run(self, rows: Sequence[Any]) -> tuple[Columns, list[Values]] | None:
-        """Read rows that are all alike, for less than ``read`` costs for each.
+        """Read rows that are all alike, for about a fifth less than ``read`` costs for each.
 
         Returns:
             The columns, and the values of each row; or None if the rows differ in type or columns, are of a type that
@@ -72,15 +73,16 @@ class RowReader:
         if len(set(map(type, rows))) != 1:
             return None
         try:
-            columns, take, length = self._alike(rows[0])
-            if columns is None or (length is not None and set(map(len, rows)) != {length}):
+            alike = self._alike(rows)
+            if alike is None:
                 return None
-            taken_rows = list(map(take, rows))
+            columns, take = alike
+            values = list(map(take, rows))
         except Exception:  # noqa: BLE001 - read() says what is wrong, of the row concerned alone
             return None
-        if IMMUTABLE.issuperset(map(type, itertools.chain.from_iterable(taken_rows))):
-            return columns, taken_rows
-        return _snapshot_run(columns, taken_rows)
+        if IMMUTABLE.issuperset(map(type, itertools.chain.from_iterable(values))):
+            return columns, values
+        return _snapshot_run(columns, values)
 
     def read_key(self, key: object, key_columns: tuple[str, ...]) -> Values:
         """Return the values of a key, in the order of ``key_columns``.
@@ -94,6 +96,8 @@ class RowReader:
             InvalidValueError: The key does not fit the columns, or a value of it is None.
             MisconfigurationError: ``key_columns`` is empty: the table has no key.
         """
+        if len(key_columns) == 1 and key is not None and type(key) in IMMUTABLE:
+            return (key,)
         if not key_columns:
             message = "rows can be deleted by key only where there is one: a primary key, or conflict_columns="
             raise MisconfigurationError(message)
@@ -104,41 +108,56 @@ class RowReader:
         except Exception as error:
             message = f"reading a key of type {type_name(type(key))} failed with {type_name(type(error))}"
             raise InvalidValueError(message) from error
+        values = tuple(map(taken, key_columns, values))
         for column, value in zip(key_columns, values, strict=True):
-            if value is None or is_left_out(value):
+            if value is None or value is LEFT_OUT:
                 message = f"a key must have a value in each of its columns; there is none in {column!r}"
                 raise InvalidValueError(message, column_name=column)
-        return tuple(map(taken, key_columns, values))
+        return values
+
+    def _read_apart(self, kind: type, row: Any) -> Reading:
+        """Read a row by itself, and say what is wrong with it."""
+        try:
+            if kind is dict:
+                return self._read_dict(row)
+            return (self._extractors.get(kind) or self._extractor_for(kind)).read(row)
+        except InvalidValueError:
+            raise
+        except Exception as error:
+            message = f"reading a row of type {type_name(kind)} failed with {type_name(type(error))}"
+            raise InvalidValueError(message) from error
 
     def _read_dict(self, row: dict[Any, Any]) -> Reading:
-        shape = self._by_length.get(len(row))
-        if shape is not None:
-            columns, take = shape
-            try:
-                return columns, take(row)
-            except KeyError:
-                # From here on rows of this length are told apart by their names: an exception costs five times that.
-                self._by_length[len(row)] = None
-        names = tuple(row)
-        columns = self._known.get(names) or self._columns_of(dict, names)
-        if len(row) not in self._by_length and len(self._by_length) < MAX_CACHED:
-            self._by_length[len(row)] = (columns, many(operator.itemgetter, columns))
+        columns = self._columns_of(dict, tuple(row))
+        length = len(columns)
+        if length in self._by_length:
+            # Rows of as many columns, but others: from here on they are told apart by their names. Trying the wrong
+            # columns first would cost each of them an exception, several times as much.
+            self._by_length[length] = None
+        elif len(self._by_length) < MAX_CACHED:
+            self._by_length[length] = (columns, many(operator.itemgetter, columns))
         return columns, tuple(row.values())
 
-    def _alike(self, row: Any) -> tuple[Columns | None, Any, int | None]:
-        """Return columns, getter and length of rows like this one; no columns if each must be read by itself."""
-        if type(row) is dict:
-            names = tuple(row)
-            columns = self._known.get(names) or self._columns_of(dict, names)
-            return columns, many(operator.itemgetter, columns), len(columns)
-        extractor = self._extractors.get(type(row)) or self._extractor_for(type(row))
-        return extractor.columns, extractor.take, extractor.length
+    def _alike(self, rows: Sequence[Any]) -> tuple[Columns, Callable[[Any], Values]] | None:
+        """Return columns and getter of rows of one type; None if they differ, or can only be read one by one."""
+        kind = type(rows[0])
+        if kind is dict or kind is tuple:
+            columns = self.columns if kind is tuple else self._columns_of(dict, tuple(rows[0]))
+            if columns is None or set(map(len, rows)) != {len(columns)}:
+                return None
+            return columns, (tuple if kind is tuple else many(operator.itemgetter, columns))
+        if kind not in self._extractors:
+            self._extractor_for(kind)
+        return self._by_type.get(kind)
 
     def _extractor_for(self, kind: type) -> Extractor:
         extractor = extractor_for(kind, self.columns, self._columns_of)
         if len(self._extractors) >= MAX_CACHED:
             self._extractors.clear()
+            self._by_type.clear()
         self._extractors[kind] = extractor
+        if extractor.columns is not None and extractor.take is not None:
+            self._by_type[kind] = (extractor.columns, extractor.take)
         return extractor
 
     def _columns_of(self, kind: type, names: tuple[Any, ...]) -> Columns:
@@ -153,29 +172,24 @@ class RowReader:
 
     def _snapshot(self, kind: type, columns: Columns, values: Values) -> Reading:
         """Copy what could be changed, and drop what stands for no value."""
-        held = {
-            name: value if type(value) in IMMUTABLE else taken(name, value)
-            for name, value in zip(columns, values, strict=True)
-            if type(value) in IMMUTABLE or not is_left_out(value)
-        }
-        if len(held) < len(columns):
-            columns = self._columns_of(kind, tuple(held))
-        return columns, tuple(held.values())
+        held = tuple(map(taken, columns, values))
+        if not any(value is LEFT_OUT for value in held):
+            return columns, held
+        kept = {name: value for name, value in zip(columns, held, strict=True) if value is not LEFT_OUT}
+        return self._columns_of(kind, tuple(kept)), tuple(kept.values())
 
 
 def _snapshot_run(columns: Columns, rows: list[Values]) -> tuple[Columns, list[Values]] | None:
     """Copy what could be changed, column by column; None where a value stands for no value."""
     by_column: list[Sequence[Any]] = []
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
-        if IMMUTABLE.issuperset(map(type, values)):
-            by_column.append(values)
-            continue
-        if any(map(is_left_out, values)):
-            return None
         try:
-            by_column.append([taken(name, value) for value in values])
+            held = values if IMMUTABLE.issuperset(map(type, values)) else [taken(name, value) for value in values]
         except InvalidValueError:
             return None
+        if held is not values and any(value is LEFT_OUT for value in held):
+            return None
+        by_column.append(held)
     return columns, list(zip(*by_column, strict=True))
 
 
