@@ -1,0 +1,47 @@
+# Every target does its own set-up: a Python from 3.11 up and this file are all that a fresh machine needs.
+# Environments are made under .venvs/ and kept while pyproject.toml stays as it is.
+
+PYTHON ?= python3
+IN = $(PYTHON) -m tools.environments
+
+# What is handed on: make test ARGS="--python 3.12 --loop uvloop -k cancel", make demo ARGS="--rows 10000"
+ARGS ?=
+BENCH ?= core
+SIZE ?= full
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint lint-style lint-format lint-types lint-surface lint-layers format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Write every Unicode character from 1,000 coroutines, and check what they were told
+	@$(IN) demo python examples/unicode_table.py $(ARGS)
+
+test: ## Run the tests on every Python here, on asyncio, eager tasks and uvloop
+	@$(PYTHON) -m tools.run_tests $(ARGS)
+
+lint: lint-style lint-format lint-types lint-surface lint-layers ## Run every check that needs no test (-k: also after one failed)
+
+lint-style:
+	$(IN) lint ruff check
+lint-format:
+	$(IN) lint ruff format --check
+lint-types:
+	$(IN) lint mypy
+lint-surface:
+	$(IN) lint pyright --verifytypes bulkwriter --ignoreexternal
+lint-layers:
+	$(IN) lint lint-imports --no-cache
+
+format: ## Put the code in the shape that lint asks for
+	$(IN) lint ruff check --fix-only --quiet
+	$(IN) lint ruff format
+
+bench: ## Measure side by side with the raw driver and with peers (BENCH=core, SIZE=tiny or full)
+	@$(IN) bench python -m benchmarks.$(BENCH) --size $(SIZE) $(ARGS)
+
+clean: ## Remove the environments and every cache
+	rm -rf .venvs .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
