@@ -23,11 +23,13 @@ from bulkwriter.errors import (
 from bulkwriter.results import Outcome, Report, WriteResult
 from bulkwriter.retry import RetryPolicy
 from bulkwriter.statistics import Counts, Statistics
+from bulkwriter.writer import BulkWriter
 
 __all__ = [
     "AsyncBatcher",
     "BackendUnavailableError",
     "BatcherStoppedError",
+    "BulkWriter",
     "BulkWriterError",
     "CheckViolationError",
     "Counts",

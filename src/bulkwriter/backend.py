@@ -7,9 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bulkwriter.contract import Capabilities, Limits, OnConflict, Operation, Plan
-from bulkwriter.delivery import deliver_all
+from bulkwriter.ready_list import deliver_all
 from bulkwriter.retry import RetryPolicy
-from bulkwriter.rows import RowReader
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -35,6 +34,11 @@ class Backend(abc.ABC):
         on_conflict: What happens to a row whose key is already there.
         key_columns: The columns that identify a row: ``conflict_columns``, else the primary key. Known from ``open``
             on; empty if the table has no key.
+        allows_coalescing: Whether a later row of a key may stand for an earlier one of the same columns: not with
+            expressions, which build upon what the earlier one left, nor where keys cannot be compared exactly.
+        ledger: Whether each batch leaves its identity in the ledger.
+        is_open: Whether ``open`` has succeeded and ``close`` has not been called.
+        prepares_rows: Whether the class has a ``prepare`` of its own; set by itself.
         paths: For each way of writing, how many attempts took it; for ``Statistics.paths``.
     """
 
@@ -46,11 +50,18 @@ class Backend(abc.ABC):
     columns: tuple[str, ...] | None = None
     on_conflict: OnConflict = "error"
     allows_coalescing: bool = True
+    ledger: bool = False
     key_columns: tuple[str, ...] = ()
     is_open: bool = False
+    prepares_rows: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.paths: dict[str, int] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # The default leaves each row as it is: then it need not be called for each of them.
+        cls.prepares_rows = cls.prepare is not Backend.prepare
 
     @abc.abstractmethod
     async def open(self) -> None:
@@ -155,4 +166,4 @@ class Backend(abc.ABC):
         Raises:
             MisconfigurationError: ``identity`` without ``ledger=True``.
         """
-        return await deliver_all(self, RowReader(self.columns), list(rows), retry or RetryPolicy(), identity)
+        return await deliver_all(self, list(rows), retry or RetryPolicy(), identity)

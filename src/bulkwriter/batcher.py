@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bulkwriter.batches import Batch
 from bulkwriter.dispatch import Dispatcher, Parcel, fail, settle_in_turns
-from bulkwriter.errors import BulkWriterError, QueueFullError
+from bulkwriter.errors import BulkWriterError, QueueFullError, RowTooLargeError
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
 
@@ -185,6 +185,9 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         if self._queued >= self._door or size:
             refusal = self._refusal(size)
             if refusal is not None:
+                if isinstance(refusal, RowTooLargeError):
+                    self._epoch.accepted += 1
+                    self._epoch.add("rejected")
                 raise refusal
         future: asyncio.Future[S] = loop.create_future()
         epoch = self._epoch

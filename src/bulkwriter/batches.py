@@ -35,6 +35,7 @@ class Batch:
         "items",
         "key",
         "lane",
+        "may_be_topped_up",
         "opened_at",
         "records",
         "settled",
@@ -52,6 +53,8 @@ class Batch:
         self.opened_at = opened_at
         # Somebody asked for it to leave now: a flush, a stop, or a caller that filled it at once.
         self.is_due = is_due
+        # Rows that come back for another attempt leave room: it is filled from the batches behind when they leave.
+        self.may_be_topped_up = False
         self.items: list[Any] = []
         self.waiters: Sequence[Any] = []
         self.size = 0
@@ -140,3 +143,51 @@ class BatchQueue:
             self._full.popleft()
         else:
             self._full.remove(batch)
+
+    def seal_one(self, batch: Batch) -> None:
+        """Close a batch, if it is still being filled."""
+        if self._filling.get(batch.key) is batch:
+            self.seal(batch)
+
+    def top_up(self, batch: Batch, max_rows: float, max_bytes: float) -> None:
+        """Fill a batch that has left the queue with the first rows of the batches behind it, where they may mix."""
+        for donor in list(self):
+            if donor.lane is not batch.lane or donor.epoch is not batch.epoch:
+                continue
+            if not isinstance(donor.waiters, list) or not _move(donor, batch, max_rows, max_bytes):
+                return
+            if donor.items:
+                donor.may_be_topped_up = True
+                return
+            self.remove(donor)
+
+
+def _move(donor: Batch, batch: Batch, max_rows: float, max_bytes: float) -> int:
+    """Move the first rows of ``donor`` to the end of ``batch``, as many as fit, and return how many that were."""
+    rows, size = 0, 0
+    room = max_rows - len(batch.items)
+    while rows < min(room, len(donor.items)):
+        more = 0 if donor.sizes is None else donor.sizes[rows]
+        if batch.size + size + more > max_bytes:
+            break
+        rows, size = rows + 1, size + more
+    start = len(batch.items)
+    if donor.deadlines:
+        batch.deadlines = batch.deadlines or []
+        batch.deadlines.extend([float("inf")] * (start - len(batch.deadlines)))
+        batch.deadlines.extend(donor.deadlines[:rows])
+        donor.deadlines = donor.deadlines[rows:]
+    if donor.records:
+        batch.records = batch.records or {}
+        batch.records.update({start + place: record for place, record in donor.records.items() if place < rows})
+        donor.records = {place - rows: record for place, record in donor.records.items() if place >= rows}
+    batch.items.extend(donor.items[:rows])
+    batch.waiters = [*batch.waiters, *donor.waiters[:rows]]
+    del donor.items[:rows]
+    donor.waiters = list(donor.waiters[rows:])
+    if donor.sizes is not None and batch.sizes is not None:
+        batch.sizes.extend(donor.sizes[:rows])
+        del donor.sizes[:rows]
+    batch.size += size
+    donor.size -= size
+    return rows

@@ -125,6 +125,12 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
         """Return ``error`` as this row's caller is to hear it."""
         return error.for_row(None, attempts=0)
 
+    def _before_pump(self) -> None:  # noqa: B027 - a hook that the generic core does not need
+        """Look after the queue before batches leave it."""
+
+    def _before_flight(self, batch: Batch) -> None:  # noqa: B027 - a hook that the generic core does not need
+        """Look after a batch that is about to leave."""
+
     # --- the way in ---------------------------------------------------------------------------------------------
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -170,9 +176,14 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
 
     def _may_enter(self, rows: int, size: int) -> bool:
         """Whether the queue has room. One caller's batch that exceeds the limits by itself enters an empty queue."""
-        if not self._queued:
+        load = self._load()
+        if not load:
             return True
-        return self._queued + rows <= self._max_queued and self._queued_bytes + size <= self._max_queued_bytes
+        return load + rows <= self._max_queued and self._queued_bytes + size <= self._max_queued_bytes
+
+    def _load(self) -> int:
+        """Rows that count for ``max_queue_size``."""
+        return self._queued
 
     def _park(self, parcel: Parcel | Batch) -> None:
         """Let a row, or one caller's whole batch, wait for a place. Nobody is admitted before it."""
@@ -221,12 +232,18 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
         if isinstance(batch.waiters, list):
             sizes = batch.sizes or [0] * len(batch.items)
             for item, waiter, size in zip(batch.items, batch.waiters, sizes, strict=True):
-                self._put(item, waiter, batch.lane, size, batch.epoch)
+                self._enter_row(item, waiter, size, batch)
         else:
             self._queue.push(batch)
             self._queued += len(batch.items)
             self._queued_bytes += batch.size
+            if batch.deadlines:
+                self._ring_at(min(batch.deadlines))
             self._schedule_pump()
+
+    def _enter_row(self, item: Any, waiter: Any, size: int, batch: Batch) -> None:
+        """Queue one row of one caller's batch."""
+        self._put(item, waiter, batch.lane, size, batch.epoch)
 
     def _enter_parcel(self, parcel: Parcel) -> None:
         """Queue a parked row."""
@@ -253,7 +270,7 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
         if self._waiting or not self._may_enter(1, size):
             self._sweep()
         if self._waiting or not self._may_enter(1, size):
-            return QueueFullError(f"{self._label()} is full: {self._queued:,} rows are queued")
+            return QueueFullError(f"{self._label()} is full: {self._load():,} rows are queued")
         return None
 
     def _too_large(self, size: int) -> RowTooLargeError:
@@ -292,6 +309,7 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
             return
         self._is_pumping = True
         try:
+            self._before_pump()
             self._admit()
             while self._taken_slots < self._slots_open() and (batch := self._next_batch()) is not None:
                 self._queue.remove(batch)
@@ -356,7 +374,10 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
     def _launch(self, batch: Batch) -> None:
         """Hand a batch, which is in no queue any more, to its own task."""
         assert self._loop is not None
+        if batch.may_be_topped_up:
+            self._queue.top_up(batch, self._max_rows, self._max_bytes)
         self._drop_withdrawn(batch)
+        self._before_flight(batch)
         rows = len(batch.items)
         self._queued -= rows
         self._queued_bytes -= batch.size
@@ -436,7 +457,7 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
             self._land(batch, started)
 
     def _unknown(self, why: str, cause: BaseException | None) -> OutcomeUnknownError:
-        error = OutcomeUnknownError(f"{self._label()}: the row may or may not be stored: {why}")
+        error = OutcomeUnknownError(f"{self._label()}: the row may or may not be stored: {why}", attempts=1)
         error.__cause__ = cause
         return error
 
@@ -447,8 +468,12 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
     def _settle_with_error(self, batch: Batch, stop: int, error: BulkWriterError, fate: str) -> None:
         """Give the rows from the first unanswered one up to ``stop`` an error each."""
         for place in range(batch.settled, stop):
-            self._settle_place(batch, place, self._error_for(error, batch.lane, batch.items[place]), fate)
+            self._settle_failed(batch, place, error, fate)
         batch.settled = max(batch.settled, stop)
+
+    def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:
+        """Give one row of a batch that failed as a whole its own error."""
+        self._settle_place(batch, place, self._error_for(error, batch.lane, batch.items[place]), fate)
 
     def _settle_place(self, batch: Batch, place: int, answer: Any, fate: str) -> None:
         """Give one row its final answer and count it. The caller moves ``batch.settled`` past it."""
@@ -576,13 +601,9 @@ class Dispatcher(abc.ABC, Generic[ItemT]):
         self._open_epochs.append((self._epoch, ended))
         self._queue.seal_all()
         self._epoch = Tally()
-        self._on_flush()
         self._close_epochs()
         self._schedule_pump()
         return ended
-
-    def _on_flush(self) -> None:  # noqa: B027 - a hook that the generic core does not need
-        """Note that a new epoch has begun."""
 
     def _close_epochs(self) -> None:
         """Wake the flushes whose rows have all been answered."""

@@ -239,7 +239,8 @@ def _orm_extractor(kind: type, mapper: Any, columns: Columns | None, canonical: 
     if missing:
         message = f"{type_name(kind)} maps no column {missing[0]!r}, which columns= asks for"
         raise InvalidValueError(message, column_name=missing[0])
-    keys = [attribute for attribute, name in column_of.items() if name in mapper.local_table.primary_key]
+    generated = {column.name for column in mapper.local_table.primary_key}
+    keys = [attribute for attribute, name in column_of.items() if name in generated]
     shapes: dict[tuple[str, ...], tuple[Columns, Callable[[Any], Values]]] = {}
 
     def shape_of(loaded: dict[str, Any]) -> tuple[Columns, Callable[[Any], Values]]:

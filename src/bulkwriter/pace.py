@@ -1,0 +1,73 @@
+"""How many batches may be in flight: fewer while the database pushes back, one probe while it is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkwriter.contract import NotApplied, Uniform
+from bulkwriter.errors import BackendUnavailableError, ThrottledError
+
+if TYPE_CHECKING:
+    from bulkwriter.delivery import Answer
+    from bulkwriter.errors import NotWrittenError
+    from bulkwriter.retry import RetryPolicy
+
+# What a throttled batch leaves of the limit. Vector's sinks chose 0.9 over 0.5 for throughput; ours are fewer and
+# larger requests, so we stand between the two.
+DECREASE = 0.7
+
+
+class Pace:
+    """The adaptive limit on batches in flight.
+
+    Throttling lowers it multiplicatively and success raises it by one for as many batches as it allows (AIMD). While
+    the database is away only one batch at a time probes it, after a back-off that grows with each failure: so one
+    reconnects for all, and nobody waits retry time times queue length.
+
+    Args:
+        policy: Where the back-off comes from.
+        most: The writer's ``concurrency``.
+    """
+
+    def __init__(self, policy: RetryPolicy, most: float) -> None:
+        self._policy = policy
+        self._most = most
+        self._limit = most
+        self._failures = 0
+        self._opens_at = 0.0
+        self.outage: NotWrittenError | None = None
+
+    def note(self, reply: Uniform | list[Answer], now: float) -> None:
+        """Learn from what became of a batch, at this time of the loop's clock."""
+        push_back = None if isinstance(reply, Uniform) else _push_back(reply)
+        if push_back is None:
+            self._failures = 0
+            self.outage = None
+            self._opens_at = 0.0
+            self._limit = min(self._most, self._limit + 1.0 / self._limit)
+            return
+        self._failures += 1
+        if isinstance(push_back.error, BackendUnavailableError):
+            self.outage = push_back.error
+        else:
+            self._limit = max(1.0, min(self._limit, 1000.0) * DECREASE)
+            if not all(isinstance(answer, NotApplied) for answer in reply):
+                # Some rows went through: the database is slow, not shut. The others wait by themselves.
+                return
+        self._opens_at = now + max(push_back.wait, self._policy.backoff(self._failures))
+
+    def slots(self, now: float) -> tuple[float, float | None]:
+        """Return how many batches may be in flight now, and when more may be if that is a matter of time."""
+        if now < self._opens_at:
+            return 0, self._opens_at
+        if self.outage is not None:
+            return 1, None
+        return max(1, int(self._limit)), None
+
+
+def _push_back(reply: list[Answer]) -> NotApplied | None:
+    """Return the first sign that the database is away or overloaded."""
+    for answer in reply:
+        if isinstance(answer, NotApplied) and isinstance(answer.error, BackendUnavailableError | ThrottledError):
+            return answer
+    return None

@@ -1,0 +1,131 @@
+"""From what a caller hands in to what a backend is handed: rows read, planned and prepared at the door."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.errors import BulkWriterError, MisconfigurationError
+from bulkwriter.rows import RowReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bulkwriter.backend import Backend
+    from bulkwriter.contract import Plan
+
+# Ways to write the same columns differ only in their order; rows with arbitrary keys must not fill the memory.
+MOST_SHAPES = 1000
+
+
+class PlanBook:
+    """Reads rows for one backend, which must be open to plan them.
+
+    Rows of the same columns share a plan, in whichever order the rows name them.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.reader = RowReader(backend.columns)
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._shapes: dict[tuple[str, ...], tuple[Plan, Callable[[Any], tuple[Any, ...]] | None]] = {}
+        self._delete_plan: Plan | None = None
+        self._prepares = backend.prepares_rows
+
+    def read(self, row: object) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Take the columns and values that a row holds now.
+
+        Raises:
+            RowRejectedError: It is no row, or has no columns.
+            MisconfigurationError: It has a column that is not among the backend's ``columns=``.
+        """
+        try:
+            return self.reader.read(row)
+        except BulkWriterError as error:
+            raise self._complete(error) from error.__cause__
+
+    def prepare(self, columns: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Plan, Any]:
+        """Return the plan for these columns and the row as the backend wants it.
+
+        Raises:
+            RowRejectedError: The backend cannot store these values.
+            MisconfigurationError: The table has no such column.
+        """
+        try:
+            plan, permute = self._shapes.get(columns) or self._shape(columns)
+            if permute is not None:
+                values = permute(values)
+            if self._prepares:
+                values = self._backend.prepare(plan, values)
+        except BulkWriterError as error:
+            error.row = dict(zip(columns, values, strict=False))
+            raise self._complete(error) from error.__cause__
+        return plan, values
+
+    def prepare_run(self, rows: Sequence[object]) -> tuple[Plan, list[Any]] | None:
+        """Read and prepare rows that are all alike and all good, for less than one by one; else ``None``."""
+        run = self.reader.read_run(rows)
+        if run is None:
+            return None
+        columns, values = run
+        try:
+            plan, permute = self._shapes.get(columns) or self._shape(columns)
+            if permute is not None:
+                values = list(map(permute, values))
+            if self._prepares:
+                prepare = self._backend.prepare
+                values = [prepare(plan, row) for row in values]
+        except BulkWriterError:
+            # One of them is bad: the way for single rows tells which.
+            return None
+        return plan, values
+
+    def prepare_key(self, key: object) -> tuple[Plan, Any]:
+        """Return the plan for a delete and the key as the backend wants it.
+
+        Raises:
+            RowRejectedError: It is no key of this table.
+            MisconfigurationError: The table has no key, or the backend cannot delete.
+        """
+        backend = self._backend
+        try:
+            if self._delete_plan is None:
+                if not backend.capabilities.delete or not backend.key_columns:
+                    message = f"{backend.name} table {backend.table}: rows cannot be deleted: it has no key to find them by"
+                    raise MisconfigurationError(message)
+                self._delete_plan = backend.plan("delete", backend.key_columns)
+            plan = self._delete_plan
+            values = self.reader.read_key(key, plan.columns)
+            return plan, backend.prepare(plan, values) if self._prepares else values
+        except BulkWriterError as error:
+            raise self._complete(error) from error.__cause__
+
+    def _shape(self, columns: tuple[str, ...]) -> tuple[Plan, Callable[[Any], tuple[Any, ...]] | None]:
+        names = tuple(sorted(columns))
+        plan = self._plans.get(names)
+        if plan is None:
+            plan = self._plans[names] = self._backend.plan("insert", columns)
+        shape = (plan, None if plan.columns == columns else _permutation(columns, plan.columns))
+        if len(self._shapes) >= MOST_SHAPES:
+            self._shapes.clear()
+        self._shapes[columns] = shape
+        return shape
+
+    def _complete(self, error: BulkWriterError) -> BulkWriterError:
+        error.backend = error.backend or self._backend.name
+        error.table = error.table or self._backend.table
+        return error
+
+
+def _permutation(given: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what brings values in the given order of columns into the wanted one."""
+    # More than one column, or the orders would be the same: itemgetter returns a tuple.
+    return operator.itemgetter(*(given.index(name) for name in wanted))
+
+
+def complete(backend: Backend, error: BulkWriterError, plan: Plan, row: Any, *, attempts: int) -> BulkWriterError:
+    """Return ``error`` as the caller of this row is to hear it: an object of its own, with everything filled in."""
+    mine = error.for_row(backend.row_mapping(plan, row), attempts=attempts)
+    mine.backend = mine.backend or backend.name
+    mine.table = mine.table or backend.table
+    return mine

@@ -1,0 +1,154 @@
+"""The delivery engine over one ready list: what ``Backend.process_batch`` does."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING, Any, cast
+
+from bulkwriter.contract import NotApplied, Uniform
+from bulkwriter.delivery import Delivery
+from bulkwriter.errors import BulkWriterError, MisconfigurationError
+from bulkwriter.opening import open_patiently
+from bulkwriter.plans import PlanBook, complete
+from bulkwriter.results import WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+    from bulkwriter.backend import Backend
+    from bulkwriter.contract import Plan
+    from bulkwriter.delivery import Answer
+    from bulkwriter.retry import RetryPolicy
+
+
+@dataclasses.dataclass(slots=True)
+class _Entry:
+    """One row of the list, and where its answer belongs."""
+
+    index: int
+    plan: Plan
+    row: Any
+    attempts: int = 0
+
+
+async def deliver_all(
+    backend: Backend, rows: list[Any], policy: RetryPolicy, identity: str | None
+) -> list[WriteResult | BulkWriterError]:
+    """Write a list of rows and return the answer to each; see ``Backend.process_batch``."""
+    if identity is not None and not backend.ledger:
+        message = f"{backend.name} table {backend.table}: an identity needs ledger=True, where it is kept"
+        raise MisconfigurationError(message, backend=backend.name, table=backend.table)
+    work = _Work(backend, policy, identity, len(rows))
+    if rows:
+        await work.run(rows)
+    return cast("list[WriteResult | BulkWriterError]", work.answers)
+
+
+class _Work:
+    """One list on its way."""
+
+    def __init__(self, backend: Backend, policy: RetryPolicy, identity: str | None, rows: int) -> None:
+        self.answers: list[WriteResult | BulkWriterError | None] = [None] * rows
+        self._backend = backend
+        self._policy = policy
+        self._identity = identity
+        self._parts = 0
+        self._delivery = Delivery(backend, policy)
+        self._ends_at = asyncio.get_running_loop().time() + policy.max_time
+
+    async def run(self, rows: list[Any]) -> None:
+        refused = await open_patiently(self._backend, self._policy)
+        if refused is not None:
+            self.answers = [refused.for_row(None, attempts=0) for _ in rows]
+            return
+        for turn in self._turns(self._entries(rows)):
+            for batch in self._batches(turn):
+                await self._write(batch)
+
+    def _entries(self, rows: list[Any]) -> list[_Entry]:
+        """Read and prepare the rows; those that cannot be have their answer."""
+        book = PlanBook(self._backend)
+        entries = []
+        for index, row in enumerate(rows):
+            try:
+                entries.append(_Entry(index, *book.prepare(*book.read(row))))
+            except BulkWriterError as error:
+                self.answers[index] = error
+        return entries
+
+    def _turns(self, entries: list[_Entry]) -> Iterable[list[_Entry]]:
+        """Divide the rows so that no key comes twice in a turn: the turns are written one after the other."""
+        if self._backend.on_conflict == "error":
+            return [entries]
+        turns: list[list[_Entry]] = [[]]
+        seen: dict[Hashable, int] = {}
+        for entry in entries:
+            key = self._backend.row_key(entry.plan, entry.row)
+            turn = 0
+            if key is not None:
+                turn = seen.get(key, 0)
+                seen[key] = turn + 1
+            if turn == len(turns):
+                turns.append([])
+            turns[turn].append(entry)
+        return turns
+
+    def _batches(self, entries: list[_Entry]) -> Iterator[list[_Entry]]:
+        """Divide rows into batches of one plan, within what the database takes."""
+        limits = self._backend.limits
+        by_plan: dict[int, list[_Entry]] = {}
+        for entry in entries:
+            by_plan.setdefault(id(entry.plan), []).append(entry)
+        for alike in by_plan.values():
+            batch: list[_Entry] = []
+            size = 0
+            for entry in alike:
+                mine = self._backend.row_size(entry.plan, entry.row) if limits.max_batch_bytes > 0 else 0
+                if batch and (len(batch) >= limits.max_batch_size or size + mine > limits.max_batch_bytes > 0):
+                    yield batch
+                    batch, size = [], 0
+                batch.append(entry)
+                size += mine
+            if batch:
+                yield batch
+
+    async def _write(self, batch: list[_Entry]) -> None:
+        """Write one batch, and what is left of it, until every row of it has its answer."""
+        name = None if self._identity is None else f"{self._identity}/{self._parts}"
+        self._parts += 1
+        tries = 1
+        while batch:
+            reply = await self._delivery.deliver(
+                batch[0].plan, [entry.row for entry in batch], number=tries, identity=name
+            )
+            answers = [reply.verdict] * len(batch) if isinstance(reply, Uniform) else reply
+            left: list[_Entry] = []
+            wait = self._policy.backoff(tries)
+            for entry, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, NotApplied) and self._may_retry(answer, tries, wait):
+                    entry.attempts += answer.error.attempts
+                    left.append(entry)
+                    wait = max(wait, answer.wait)
+                else:
+                    self.answers[entry.index] = self._final(entry, cast("Answer", answer))
+            if left and len(left) < len(batch) and name is not None:
+                # The others of this batch are in the ledger under its name.
+                name = f"{name}+{tries}"
+            batch = left
+            tries += 1
+            if batch:
+                await asyncio.sleep(wait)
+
+    def _may_retry(self, answer: NotApplied, tries: int, wait: float) -> bool:
+        if not answer.retry or tries >= self._policy.max_attempts:
+            return False
+        return asyncio.get_running_loop().time() + max(wait, answer.wait) <= self._ends_at
+
+    def _final(self, entry: _Entry, answer: Answer) -> WriteResult | BulkWriterError:
+        if isinstance(answer, WriteResult):
+            if not entry.attempts:
+                return answer
+            return dataclasses.replace(answer, attempts=answer.attempts + entry.attempts)
+        error = answer.error if isinstance(answer, NotApplied) else answer
+        return complete(self._backend, error, entry.plan, entry.row, attempts=error.attempts + entry.attempts)
