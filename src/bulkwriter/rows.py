@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bulkwriter.errors import InvalidValueError, MisconfigurationError
+from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED, Columns, Extractor, Reading, Values, extractor_for, many
 from bulkwriter.snapshots import IMMUTABLE, LEFT_OUT, taken, type_name
 
@@ -45,8 +45,9 @@ class RowReader:
         A column that the row leaves out is not among them. The same columns in the same order are the same object.
 
         Raises:
-            InvalidValueError: It is no row, has no columns or wrong ones, or its own code failed. The message names
-                types and columns, never a value.
+            InvalidValueError: It is no row, has no columns, lacks an attribute that ``columns`` names, or its own code
+                failed. The message names types and columns, never a value.
+            MisconfigurationError: It has a column that is not one of ``columns``.
         """
         kind = type(row)
         known = self._by_length.get(len(row)) if kind is dict else self._by_type.get(kind)
@@ -121,7 +122,7 @@ class RowReader:
             if kind is dict:
                 return self._read_dict(row)
             return (self._extractors.get(kind) or self._extractor_for(kind)).read(row)
-        except InvalidValueError:
+        except BulkWriterError:
             raise
         except Exception as error:
             message = f"reading a row of type {type_name(kind)} failed with {type_name(type(error))}"
@@ -221,7 +222,7 @@ def _checked_names(kind: type, names: tuple[Any, ...], allowed: Columns | None) 
     foreign = [name for name in columns if allowed is not None and name not in allowed]
     if foreign:
         message = f"a row must keep to columns=; this one of type {type_name(kind)} also has {foreign[0]!r}"
-        raise InvalidValueError(message, column_name=foreign[0])
+        raise MisconfigurationError(message)
     return columns
 
 
