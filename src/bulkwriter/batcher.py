@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from bulkwriter.batches import Batch
-from bulkwriter.dispatch import Dispatcher, Parcel, fail, settle_in_turns
+from bulkwriter.batches import Batch, Parcel
+from bulkwriter.dispatch import Dispatcher
 from bulkwriter.errors import BulkWriterError, QueueFullError, RowTooLargeError
+from bulkwriter.flights import fail, settle_in_turns
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
 
@@ -101,7 +102,6 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         self._process = self._chosen_function(process_batch)
         self._is_coroutine = _is_coroutine_function(self._process)
         self._executor = executor
-        self._counts_bytes = limits.counts_bytes
         # A caller of many brings a full batch at a time, if such a batch is taken in quickly enough.
         fits = self._max_rows <= min(LARGEST_STRETCH, self._max_queued)
         self._portion = int(self._max_rows if fits else min(PORTION, self._max_queued))
@@ -271,9 +271,7 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
     def _gather_sized(self, gathering: Gathering, batch: Batch, item: T) -> None:
         index = gathering.reserve(1)
         try:
-            size = self.item_size(item)
-            if size > self._max_queued_bytes:
-                raise self._too_large(size)
+            size = self._checked_size(item)
         except Exception as error:  # noqa: BLE001 - whatever item_size raises is this item's answer
             self._epoch.accepted += 1
             self._epoch.add("rejected")
@@ -283,6 +281,12 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         batch.waiters.append(Ticket(gathering, index))  # type: ignore[attr-defined]
         batch.sizes.append(size)  # type: ignore[union-attr]
         batch.size += size
+
+    def _checked_size(self, item: T) -> int:
+        size = self.item_size(item)
+        if size > self._max_queued_bytes:
+            raise self._too_large(size)
+        return size
 
     def _refuse_portion(self, gathering: Gathering, portion: list[T], refusal: BulkWriterError) -> None:
         """Answer items that came after the door was shut; earlier ones of the same call are still finished."""
@@ -357,7 +361,10 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    if inspect.iscoroutinefunction(function):
+        return True
+    # For an object that is called, what counts is its class's __call__.
+    return inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004 - not to test for it
 
 
 def _checked(results: Any, items: int) -> list[Any] | tuple[Any, ...]:

@@ -81,6 +81,22 @@ class Batch:
         return len(self.waiters) - self.settled - self.early
 
 
+class Parcel:
+    """A row that waits outside the queue, with all that it takes along when it goes in."""
+
+    __slots__ = ("deadline", "epoch", "item", "lane", "record", "size", "timer", "waiter")
+
+    def __init__(self, item: Any, waiter: Any, lane: Any, size: int, epoch: Tally) -> None:
+        self.item = item
+        self.waiter = waiter
+        self.lane = lane
+        self.size = size
+        self.epoch = epoch
+        self.deadline: float | None = None
+        self.record: Any = None
+        self.timer: asyncio.TimerHandle | None = None
+
+
 class BatchQueue:
     """Batches in the order in which they were opened: those still being filled, and those that are full."""
 
@@ -99,6 +115,7 @@ class BatchQueue:
 
     @property
     def rows(self) -> int:
+        """Rows in all of its batches."""
         return sum(len(batch.items) for batch in self)
 
     def filling(self, key: Any) -> Batch | None:
@@ -129,9 +146,11 @@ class BatchQueue:
             self.seal(batch)
 
     def oldest_full(self) -> Batch | None:
+        """Return the full batch that was opened first."""
         return self._full[0] if self._full else None
 
     def oldest_filling(self) -> Batch | None:
+        """Return the batch being filled that was opened first."""
         # Dictionaries keep their order, and a batch is entered when it is opened: the first is the oldest.
         return next(iter(self._filling.values()), None)
 

@@ -32,13 +32,22 @@ class Target(Protocol):
     """The part of a backend that the engine talks to."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in errors."""
+
     @property
-    def table(self) -> str: ...
+    def table(self) -> str:
+        """The target's name."""
+
     @property
-    def capabilities(self) -> Capabilities: ...
-    async def attempt(self, attempt: Attempt) -> Reply: ...
-    async def settle(self, attempt: Attempt) -> Reply: ...
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    async def attempt(self, attempt: Attempt) -> Reply:
+        """Try to write one batch, once."""
+
+    async def settle(self, attempt: Attempt) -> Reply:
+        """Find out what became of an attempt."""
 
 
 class Delivery:
@@ -251,13 +260,18 @@ def _checked(reply: Reply, rows: int) -> Reply:
     """Return a reply that answers every row, or doubt about all of them: a short reply is never believed."""
     if isinstance(reply, Uniform):
         told = reply.rows
-    elif isinstance(reply, list) and all(isinstance(verdict, _VERDICTS) for verdict in reply):
+    elif _is_verdicts(reply):
         told = len(reply)
     else:
         return Uniform(Doubtful(TypeError(f"the backend replied with {type(reply).__name__}, not with verdicts")), rows)
     if told != rows:
         return Uniform(Doubtful(ValueError(f"the backend answered for {told} rows of {rows}")), rows)
     return reply
+
+
+def _is_verdicts(reply: object) -> bool:
+    """Whether it is what a backend should reply with; its author may not have used a type checker."""
+    return isinstance(reply, list) and all(isinstance(verdict, _VERDICTS) for verdict in reply)
 
 
 _VERDICTS = (WriteResult, RowRejectedError, NotApplied, Suspect, Doubtful)

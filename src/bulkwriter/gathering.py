@@ -21,7 +21,17 @@ class Gathering:
         max_errors: How many errors are kept with ``keeps_results=False``.
     """
 
-    __slots__ = ("_all_in", "_error_limit", "_errors", "_waiter", "answered", "is_abandoned", "results", "rows", "tally")
+    __slots__ = (
+        "_all_in",
+        "_error_limit",
+        "_errors",
+        "_waiter",
+        "answered",
+        "is_abandoned",
+        "results",
+        "rows",
+        "tally",
+    )
 
     def __init__(self, *, keeps_results: bool = True, max_errors: int = 100) -> None:
         self.results: list[Any] | None = [] if keeps_results else None
@@ -89,16 +99,20 @@ class Ticket:
         self._is_done = False
 
     def done(self) -> bool:
+        """Whether the row has its answer, or nobody waits for it any more."""
         return self._is_done or self._gathering.is_abandoned
 
     def cancelled(self) -> bool:
+        """Whether the caller has gone before the row had its answer."""
         return not self._is_done and self._gathering.is_abandoned
 
     def set_result(self, result: Any) -> None:
+        """Take the row's answer."""
         self._is_done = True
         self._gathering.answer(self._index, result)
 
     def set_exception(self, error: BaseException) -> None:
+        """Take the error that is the row's answer."""
         self.set_result(error)
 
     def exception(self) -> None:
@@ -108,7 +122,7 @@ class Ticket:
 class Stretch(Sequence[Ticket]):
     """Stands for consecutive rows of a gathering; a batch that went well is settled without looking at each row."""
 
-    __slots__ = ("_gathering", "_start", "_tickets", "_stop")
+    __slots__ = ("_gathering", "_start", "_stop", "_tickets")
 
     def __init__(self, gathering: Gathering, rows: int) -> None:
         self._gathering = gathering

@@ -52,15 +52,23 @@ class QueueLimits:
 
 def require_limit(name: str, value: int) -> None:
     """Raise ``ValueError`` unless ``value`` is a positive integer or -1."""
-    if isinstance(value, bool) or not isinstance(value, int) or (value < 1 and value != UNLIMITED):
+    if not is_integer(value) or (value < 1 and value != UNLIMITED):
         message = f"{name} must be an integer of 1 or more, or -1 for no limit, not {value!r}"
         raise ValueError(message)
 
 
+def is_integer(value: object) -> bool:
+    """Whether it is a whole number, and not a truth value that passes for one."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def require_seconds(name: str, value: float, *, may_be_zero: bool = True) -> None:
     """Raise ``ValueError`` unless ``value`` is a finite number of seconds, 0 or more."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not may_be_zero):
+    if not _is_duration(value) or (value == 0 and not may_be_zero):
         least = "0 or more seconds" if may_be_zero else "more than 0 seconds"
         message = f"{name} must be {least}, not {value!r}"
         raise ValueError(message)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

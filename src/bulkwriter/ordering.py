@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from bulkwriter.dispatch import Parcel
+    from bulkwriter.batches import Parcel
 
 
 class KeyOrder:
@@ -60,10 +60,12 @@ class KeyOrder:
         return False
 
     def has_line(self, key: Hashable) -> bool:
+        """Whether somebody stands in line behind this key."""
         return key in self._lines
 
     @property
     def has_lines(self) -> bool:
+        """Whether anybody stands in line at all."""
         return bool(self._lines)
 
     def first_in_line(self, key: Hashable) -> Parcel | None:

@@ -39,7 +39,8 @@ class Pace:
 
     def note(self, reply: Uniform | list[Answer], now: float) -> None:
         """Learn from what became of a batch, at this time of the loop's clock."""
-        push_back = None if isinstance(reply, Uniform) else _push_back(reply)
+        answers: list[Answer] = [] if isinstance(reply, Uniform) else reply
+        push_back = _push_back(answers)
         if push_back is None:
             self._failures = 0
             self.outage = None
@@ -51,7 +52,7 @@ class Pace:
             self.outage = push_back.error
         else:
             self._limit = max(1.0, min(self._limit, 1000.0) * DECREASE)
-            if not all(isinstance(answer, NotApplied) for answer in reply):
+            if not all(isinstance(answer, NotApplied) for answer in answers):
                 # Some rows went through: the database is slow, not shut. The others wait by themselves.
                 return
         self._opens_at = now + max(push_back.wait, self._policy.backoff(self._failures))

@@ -91,7 +91,9 @@ class PlanBook:
         try:
             if self._delete_plan is None:
                 if not backend.capabilities.delete or not backend.key_columns:
-                    message = f"{backend.name} table {backend.table}: rows cannot be deleted: it has no key to find them by"
+                    message = (
+                        f"{backend.name} table {backend.table}: rows cannot be deleted: it has no key to find them by"
+                    )
                     raise MisconfigurationError(message)
                 self._delete_plan = backend.plan("delete", backend.key_columns)
             plan = self._delete_plan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.delivery import Delivery
 from bulkwriter.errors import BulkWriterError, MisconfigurationError
-from bulkwriter.opening import open_patiently
+from bulkwriter.patience import open_patiently
 from bulkwriter.plans import PlanBook, complete
 from bulkwriter.results import WriteResult
 

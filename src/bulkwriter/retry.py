@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 
-from bulkwriter.limits import require_seconds
+from bulkwriter.limits import is_integer, require_seconds
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class RetryPolicy:
     max_backoff: float = 2.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+        if not is_integer(self.max_attempts) or self.max_attempts < 1:
             message = f"max_attempts must be an integer of 1 or more, not {self.max_attempts!r}"
             raise ValueError(message)
         require_seconds("max_time", self.max_time)

@@ -1,0 +1,247 @@
+"""Delivering batches, and trying again what is proven not stored: packed with new rows, and never inside a slot."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any, cast
+
+from bulkwriter.batches import Batch, Parcel
+from bulkwriter.contract import NotApplied, Uniform
+from bulkwriter.delivery import Delivery
+from bulkwriter.flights import fail, settle_in_turns
+from bulkwriter.gathering import Stretch
+from bulkwriter.keyed import KeyedDispatcher, Record
+from bulkwriter.pace import Pace
+from bulkwriter.plans import complete
+from bulkwriter.results import WriteResult
+from bulkwriter.statistics import fate_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator, Sequence
+
+    from bulkwriter.backend import Backend
+    from bulkwriter.delivery import Answer
+    from bulkwriter.errors import BulkWriterError, NotWrittenError
+    from bulkwriter.limits import QueueLimits
+    from bulkwriter.retry import RetryPolicy
+
+
+class DeliveringDispatcher(KeyedDispatcher):
+    """Delivers batches to a backend, and lets rows that are not stored yet wait for their next attempt."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        limits: QueueLimits,
+        name: str,
+        *,
+        policy: RetryPolicy,
+        timeout: float | None,
+        coalesces: bool,
+    ) -> None:
+        super().__init__(backend, limits, name, timeout=timeout, coalesces=coalesces)
+        self._policy = policy
+        self._delivery = Delivery(backend, policy)
+        self._pace = Pace(policy, self._slots)
+        self._retrying: dict[Parcel, asyncio.TimerHandle] = {}
+
+    async def _deliver(self, batch: Batch) -> None:
+        number = 1
+        if batch.records:
+            number += max(record.tries for record in batch.records.values())
+        reply = await self._delivery.deliver(
+            batch.lane, batch.items, number=number, on_settling=functools.partial(self._free_slot, batch)
+        )
+        self._pace.note(reply, self._now())
+        if isinstance(reply, Uniform):
+            result = cast("WriteResult", reply.verdict)
+            await settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
+        else:
+            await settle_in_turns(batch, functools.partial(self._settle_each, batch, reply))
+
+    def _free_slot(self, batch: Batch) -> None:
+        self._release_slot(batch)
+        self._schedule_pump()
+
+    def _settle_alike(self, batch: Batch, result: WriteResult, start: int, stop: int) -> None:
+        """Give the rows from ``start`` up to ``stop`` the same good answer."""
+        if batch.records or self._order is not None:
+            self._settle_each(batch, [result] * len(batch.waiters), start, stop)
+            return
+        waiters = batch.waiters
+        fate = fate_of(result)
+        if isinstance(waiters, Stretch) and waiters.is_whole:
+            # One caller's whole batch costs next to nothing to settle, however long it is.
+            waiters.set_result_of_all(result)
+            batch.epoch.add(fate, len(waiters))
+            batch.settled = len(waiters)
+            return
+        told_before = 0
+        for waiter in waiters[start:stop]:
+            if not waiter.done():
+                waiter.set_result(result)
+            elif not waiter.cancelled():
+                # It heard of its deadline, and was counted then.
+                told_before += 1
+        batch.early -= told_before
+        batch.epoch.add(fate, stop - start - told_before)
+
+    def _settle_each(self, batch: Batch, answers: Sequence[Answer], start: int, stop: int) -> None:
+        """Give the rows from ``start`` up to ``stop`` their own answers."""
+        left: list[Parcel] = []
+        for place in range(start, stop):
+            answer = answers[place]
+            record = batch.records.get(place) if batch.records is not None else None
+            if isinstance(answer, NotApplied):
+                parcel = self._leftover(batch, place, answer, record)
+                if parcel is not None:
+                    left.append(parcel)
+                    continue
+            self._settle_row(batch, place, answer, record)
+        if left:
+            self._retry_later(left, answers[start:stop])
+
+    def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:  # noqa: ARG002
+        record = batch.records.get(place) if batch.records is not None else None
+        self._settle_row(batch, place, cast("Answer", error), record)
+
+    def _settle_row(self, batch: Batch, place: int, answer: Answer, record: Record | None) -> None:
+        """Give one row its final answer, and let those behind it go."""
+        plan, row = batch.lane, batch.items[place]
+        attempts = 0 if record is None else record.attempts
+        final: Any
+        if isinstance(answer, WriteResult):
+            final = dataclasses.replace(answer, attempts=answer.attempts + attempts) if attempts else answer
+        else:
+            error: BulkWriterError = answer.error if isinstance(answer, NotApplied) else answer
+            final = complete(self._backend, error, plan, row, attempts=error.attempts + attempts)
+        self._settle_place(batch, place, final, fate_of(final))
+        is_rejected = not isinstance(final, WriteResult) and fate_of(final) == "rejected"
+        if is_rejected and self._pass_on(record):
+            # A later row that is rejected replaces nothing: the key stays claimed for the row it stood for.
+            return
+        self._answer_chain(record, final)
+        if self._order is not None:
+            self._release_key(plan, row)
+
+    # Another attempt.
+
+    def _leftover(self, batch: Batch, place: int, answer: NotApplied, record: Record | None) -> Parcel | None:
+        """Take a row that is proven not stored out of its batch; ``None`` if it is not to be tried again."""
+        waiter = batch.waiters[place]
+        if waiter.done() and not waiter.cancelled():
+            # It heard at its deadline that its outcome is unknown; to store it now would be news to nobody.
+            return None
+        if record is None:
+            record = Record(batch.opened_at)
+        tries = record.tries + 1
+        wait = max(answer.wait, self._policy.initial_backoff)
+        if not answer.retry or tries >= self._policy.max_attempts or self._is_forced:
+            return None
+        if self._now() + wait - record.accepted_at > self._policy.max_time:
+            return None
+        record.tries = tries
+        record.attempts += answer.error.attempts
+        size = 0 if batch.sizes is None else batch.sizes[place]
+        parcel = Parcel(batch.items[place], waiter, batch.lane, size, batch.epoch)
+        parcel.record = record
+        if batch.deadlines is not None and place < len(batch.deadlines):
+            self._start_timer_at(parcel, batch.deadlines[place])
+        return parcel
+
+    def _retry_later(self, parcels: list[Parcel], answers: Sequence[Answer]) -> None:
+        """Let rows of one batch wait together, outside every slot, and queue them again."""
+        assert self._loop is not None
+        least = max((answer.wait for answer in answers if isinstance(answer, NotApplied)), default=0.0)
+        tries = max(parcel.record.tries for parcel in parcels)
+        wait = max(least, self._policy.backoff(tries))
+        self._retries += len(parcels)
+        timer = self._loop.call_later(wait, self._retry_now, parcels)
+        for parcel in parcels:
+            self._retrying[parcel] = timer
+
+    def _retry_now(self, parcels: list[Parcel]) -> None:
+        """Queue rows for their next attempt, before those that came later."""
+        alive = [parcel for parcel in parcels if self._retrying.pop(parcel, None) is not None]
+        batch: Batch | None = None
+        for parcel in alive:
+            self._stop_timer(parcel)
+            if parcel.waiter.done():
+                self._withdraw(parcel.epoch, parcel.waiter)
+                if not self._pass_on(parcel.record) and self._order is not None:
+                    self._release_key(parcel.lane, parcel.item)
+                continue
+            if batch is None:
+                batch = Batch(parcel.lane, parcel.epoch, parcel.record.accepted_at, is_due=True)
+                batch.sizes = [] if self._counts_bytes else None
+            self._append_again(batch, parcel)
+        if batch is not None:
+            batch.may_be_topped_up = True
+            self._queue.push_first(batch)
+        self._close_epochs()
+        self._pump()
+
+    def _append_again(self, batch: Batch, parcel: Parcel) -> None:
+        place = len(batch.items)
+        batch.items.append(parcel.item)
+        batch.waiters.append(parcel.waiter)  # type: ignore[attr-defined]
+        self._set_record(batch, place, parcel.record)
+        if parcel.deadline is not None:
+            self._set_deadline(batch, place, parcel.deadline)
+        self._queued += 1
+        if batch.sizes is not None:
+            batch.sizes.append(parcel.size)
+            batch.size += parcel.size
+            self._queued_bytes += parcel.size
+
+    # While the database is away, or asks for a slower pace.
+
+    def _slots_open(self) -> float:
+        """Fewer slots while the database pushes back; none but one probe while it is away."""
+        slots, opens_at = self._pace.slots(self._now())
+        if opens_at is not None and self._queue:
+            self._pump_at(opens_at)
+        return slots
+
+    def _before_pump(self) -> None:
+        """Give up rows that have waited for a database that is away for as long as the policy allows."""
+        outage = self._pace.outage
+        if outage is None:
+            return
+        now = self._now()
+        for batch in list(self._queue):
+            age = now - batch.opened_at
+            if age > self._policy.max_time:
+                self._give_up(batch, outage)
+            elif age > self._policy.max_time / 16:
+                # Rows of one batch are given up together, so during an outage a batch is not filled for long.
+                self._queue.seal_one(batch)
+
+    def _give_up(self, batch: Batch, outage: NotWrittenError) -> None:
+        # Whoever stands in line behind one of its rows must not end up in the batch that is given up.
+        self._queue.seal_one(batch)
+        for place, waiter in enumerate(batch.waiters):
+            if not waiter.done():
+                record = batch.records.get(place) if batch.records is not None else None
+                attempts = 0 if record is None else record.attempts
+                fail(waiter, complete(self._backend, outage, batch.lane, batch.items[place], attempts=attempts))
+                batch.epoch.add("not_written")
+                self._answer_chain(record, outage)
+        self._drop_withdrawn(batch)
+        self._queue.remove(batch)
+
+    # Who waits for another attempt.
+
+    def _keep_order(self) -> None:
+        super()._keep_order()
+        for parcel in self._retrying:
+            self._claim_anyway(parcel.lane, parcel.item)
+
+    def _parked(self) -> Iterator[Parcel]:
+        yield from self._retrying
+        yield from super()._parked()
+
+    def _take_parked(self) -> Parcel | None:
+        return self._retrying.popitem()[0] if self._retrying else super()._take_parked()

@@ -1,0 +1,249 @@
+"""In the air: which batch leaves when, and that every row of it has an answer when it is back."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.errors import BulkWriterError, OutcomeUnknownError
+from bulkwriter.intake import Intake
+from bulkwriter.limits import UNLIMITED, QueueLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkwriter.batches import Batch
+
+# Each settled future wakes a task in the same turn of the loop: more than this many would block it for milliseconds.
+SETTLED_A_TURN = 1000
+# A batch's usual time before any has been seen, in seconds. It only decides when a second slot opens.
+FIRST_GUESS = 0.01
+
+
+class Flights(Intake):
+    """Sends batches when they are due, and settles their rows.
+
+    Decisions are made in plain synchronous functions; between two awaits the figures balance.
+    """
+
+    def __init__(self, limits: QueueLimits, name: str | None) -> None:
+        super().__init__(limits, name)
+        self._slots = float("inf") if limits.concurrency == UNLIMITED else limits.concurrency
+        self._flights: set[Batch] = set()
+        self._taken_slots = 0
+        self._usual_time = FIRST_GUESS
+        self._is_forced = False
+        self._batches = 0
+        self._largest_batch = 0
+        self._pump_is_due = False
+        self._is_pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    # What the layers above add.
+
+    @abc.abstractmethod
+    async def _deliver(self, batch: Batch) -> None:
+        """Send one batch and settle every row of it. May raise: the rows not settled by then are told so."""
+
+    @abc.abstractmethod
+    def _check_idle(self) -> None:
+        """Finish a stop once nothing is left."""
+
+    def _error_for(self, error: BulkWriterError, lane: Any, item: Any) -> BulkWriterError:  # noqa: ARG002
+        """Return ``error`` as this row's caller is to hear it."""
+        return error.for_row(None, attempts=0)
+
+    def _before_pump(self) -> None:
+        """Look after the queue before batches leave it."""
+
+    def _before_flight(self, batch: Batch) -> None:
+        """Look after a batch that is about to leave."""
+
+    def _slots_open(self) -> float:
+        """How many batches may be in flight now."""
+        return self._slots
+
+    # Which batch leaves.
+
+    def _schedule_pump(self) -> None:
+        if not self._pump_is_due and self._loop is not None:
+            self._pump_is_due = True
+            self._loop.call_soon(self._on_pump_call)
+
+    def _on_pump_call(self) -> None:
+        self._pump_is_due = False
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send every batch that may leave now, and look again when the next one may."""
+        if self._is_pumping:
+            # An eager task can finish before it is even returned; the loop below goes on with what it left.
+            return
+        self._is_pumping = True
+        try:
+            self._before_pump()
+            self._admit()
+            while self._taken_slots < self._slots_open() and (batch := self._next_batch()) is not None:
+                self._queue.remove(batch)
+                self._launch(batch)
+        finally:
+            self._is_pumping = False
+        self._arm_timer()
+        self._check_idle()
+
+    def _next_batch(self) -> Batch | None:
+        """Return the batch that leaves next: the older of the oldest full one and the oldest that is due."""
+        if self._is_forced:
+            return None
+        full = self._queue.oldest_full()
+        filling = self._queue.oldest_filling()
+        if filling is None or (full is not None and full.opened_at <= filling.opened_at):
+            return full
+        return filling if self._due_at(filling) <= self._now() else full
+
+    def _due_at(self, batch: Batch) -> float:
+        """When a batch that is still being filled may leave, in the loop's time."""
+        if batch.is_due:
+            return 0.0
+        if self._limits.max_queue_time > 0:
+            return batch.opened_at + self._limits.max_queue_time
+        if not self._taken_slots:
+            return 0.0
+        # Natural batching: it leaves when the batch in flight is back, or is late: one stuck batch holds nobody.
+        return batch.opened_at + self._usual_time
+
+    def _arm_timer(self) -> None:
+        filling = self._queue.oldest_filling()
+        if filling is None or self._taken_slots >= self._slots_open():
+            # The end of a batch in flight will look again.
+            return
+        self._pump_at(self._due_at(filling))
+
+    def _pump_at(self, when: float) -> None:
+        """Look again at this time, in the loop's time, if not earlier."""
+        assert self._loop is not None
+        if self._timer is not None:
+            if self._timer_at <= when:
+                return
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _launch(self, batch: Batch) -> None:
+        """Hand a batch, which is in no queue any more, to its own task."""
+        assert self._loop is not None
+        if batch.may_be_topped_up:
+            self._queue.top_up(batch, self._max_rows, self._max_bytes)
+        self._drop_withdrawn(batch)
+        self._before_flight(batch)
+        rows = len(batch.items)
+        self._queued -= rows
+        self._queued_bytes -= batch.size
+        if not rows:
+            self._close_epochs()
+            return
+        self._flights.add(batch)
+        batch.has_slot = True
+        self._taken_slots += 1
+        self._batches += 1
+        self._largest_batch = max(self._largest_batch, rows)
+        batch.task = self._loop.create_task(self._fly(batch), context=batch.context)
+        if self._waiting:
+            self._admit()
+
+    # What becomes of it.
+
+    async def _fly(self, batch: Batch) -> None:
+        """Deliver one batch. Whatever happens in there, every row of it has an answer in the end."""
+        started = self._now()
+        try:
+            await self._deliver(batch)
+        except asyncio.CancelledError as error:
+            # Not by a forced stop, which has told everybody before: the loop is being shut down, or somebody
+            # cancelled process_batch from within. It may have done its work or not.
+            self._settle_rest(batch, self._unknown("its batch was cancelled while in flight", error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers hear it
+            why = f"delivering its batch failed with {type(error).__name__}"
+            self._settle_rest(batch, self._unknown(why, error))
+        except BaseException as error:
+            self._settle_rest(batch, self._unknown(f"its batch was ended by {type(error).__name__}", error))
+            raise
+        finally:
+            self._land(batch, started)
+
+    def _unknown(self, why: str, cause: BaseException | None) -> OutcomeUnknownError:
+        error = OutcomeUnknownError(f"{self._label()}: the row may or may not be stored: {why}", attempts=1)
+        error.__cause__ = cause
+        return error
+
+    def _settle_rest(self, batch: Batch, error: BulkWriterError) -> None:
+        """Give every row that has no answer yet this error."""
+        self._settle_with_error(batch, len(batch.waiters), error, "unknown")
+
+    def _settle_with_error(self, batch: Batch, stop: int, error: BulkWriterError, fate: str) -> None:
+        """Give the rows from the first unanswered one up to ``stop`` an error each."""
+        for place in range(batch.settled, stop):
+            self._settle_failed(batch, place, error, fate)
+        batch.settled = max(batch.settled, stop)
+
+    def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:
+        """Give one row of a batch that failed as a whole its own error."""
+        self._settle_place(batch, place, self._error_for(error, batch.lane, batch.items[place]), fate)
+
+    def _settle_place(self, batch: Batch, place: int, answer: Any, fate: str) -> None:
+        """Give one row its final answer and count it. The caller moves ``batch.settled`` past it."""
+        waiter = batch.waiters[place]
+        if not waiter.done():
+            if isinstance(answer, BaseException):
+                fail(waiter, answer)
+            else:
+                waiter.set_result(answer)
+        elif not waiter.cancelled():
+            # It heard of its deadline, and was counted then.
+            batch.early -= 1
+            return
+        # A cancelled caller hears nothing, but its row met its fate all the same.
+        batch.epoch.add(fate)
+
+    def _land(self, batch: Batch, started: float) -> None:
+        """Take a batch whose rows are all answered out of flight, and send what waited for it."""
+        # The callers are settled before the slot is released: one woken first would find the queue full and wait
+        # for itself.
+        if batch in self._flights:
+            self._flights.discard(batch)
+            self._usual_time += 0.2 * (self._now() - started - self._usual_time)
+        self._release_slot(batch)
+        self._close_epochs()
+        self._pump()
+
+    def _release_slot(self, batch: Batch) -> None:
+        """Let another batch take off; the first one may still be awaiting its answer."""
+        if batch.has_slot:
+            batch.has_slot = False
+            self._taken_slots -= 1
+
+
+def fail(waiter: Any, error: BaseException) -> None:
+    """Give a waiting caller its error. A future that nobody reads stays silent: its fate is in the statistics."""
+    waiter.set_exception(error)
+    waiter.exception()
+
+
+async def settle_in_turns(batch: Batch, settle: Callable[[int, int], None]) -> None:
+    """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear.
+
+    A forced stop may settle the rest in between; it moves the same mark.
+    """
+    rows = len(batch.waiters)
+    while batch.settled < rows:
+        stop = min(batch.settled + SETTLED_A_TURN, rows)
+        settle(batch.settled, stop)
+        batch.settled = max(batch.settled, stop)
+        if stop < rows:
+            await asyncio.sleep(0)

@@ -1,0 +1,235 @@
+"""Rows of one key: in order, at most one on its way, and perhaps the last one for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, Any, cast
+
+from bulkwriter.batches import Batch, Parcel
+from bulkwriter.dispatch import Dispatcher
+from bulkwriter.errors import BulkWriterError, DeadlineExceededError, NotWrittenError
+from bulkwriter.flights import fail
+from bulkwriter.ordering import KeyOrder
+from bulkwriter.plans import complete
+from bulkwriter.results import SUPERSEDED, WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from bulkwriter.backend import Backend
+    from bulkwriter.contract import Plan
+    from bulkwriter.limits import QueueLimits
+
+
+@dataclasses.dataclass(slots=True)
+class Record:
+    """What is remembered of a row that is not at its first attempt, or stands for others."""
+
+    accepted_at: float
+    attempts: int = 0
+    tries: int = 0
+    # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
+    chain: list[Parcel] = dataclasses.field(default_factory=list)
+
+
+class KeyedDispatcher(Dispatcher[Any]):
+    """Lets rows of one key go one after the other, where the order of keys matters.
+
+    A key is claimed when its row enters the queue and released when the row's fate is known. With ``coalesces``, a row
+    about to leave is replaced by the last of those that stand in line behind it; it hears what became of that one.
+    """
+
+    def __init__(
+        self, backend: Backend, limits: QueueLimits, name: str, *, timeout: float | None, coalesces: bool
+    ) -> None:
+        super().__init__(limits, name)
+        self._backend = backend
+        self._timeout = timeout
+        self._coalesces = coalesces
+        # None while the order of keys does not matter: plain inserts, until the first delete.
+        self._order: KeyOrder | None = None if backend.on_conflict == "error" else KeyOrder()
+        # Rows that a later one of their key stands for.
+        self._superseded: set[Parcel] = set()
+
+    def _error_for(self, error: BulkWriterError, lane: Any, item: Any) -> BulkWriterError:
+        if lane is None:
+            mine = error.for_row(None, attempts=error.attempts)
+            mine.backend, mine.table = self._backend.name, self._backend.table
+            return mine
+        return complete(self._backend, error, lane, item, attempts=error.attempts)
+
+    def _load(self) -> int:
+        """Rows that count for ``max_queue_size``."""
+        return self._queued if self._order is None else self._queued + self._order.rows_in_line
+
+    def _enter_row(self, item: Any, waiter: Any, size: int, batch: Batch) -> None:
+        if self._timeout is None and self._order is None:
+            self._put(item, waiter, batch.lane, size, batch.epoch)
+            return
+        parcel = Parcel(item, waiter, batch.lane, size, batch.epoch)
+        if self._timeout is not None:
+            self._start_timer(parcel, self._timeout)
+        self._enter_parcel(parcel)
+
+    def _enter_parcel(self, parcel: Parcel) -> None:
+        """Queue a row, unless another of its key is on its way: then it stands in line."""
+        if self._order is not None:
+            key = self._backend.row_key(parcel.lane, parcel.item)
+            if key is not None and not self._order.claim(key):
+                self._order.stand_in_line(key, parcel)
+                return
+        super()._enter_parcel(parcel)
+
+    # Order.
+
+    def _keep_order(self) -> None:
+        """Keep the order of keys from now on: the first delete makes it matter among plain inserts."""
+        self._order = KeyOrder()
+        for batch in itertools.chain(self._queue, self._flights):
+            for place in range(batch.settled, len(batch.items)):
+                self._claim_anyway(batch.lane, batch.items[place])
+
+    def _claim_anyway(self, plan: Plan, row: Any) -> None:
+        key = self._backend.row_key(plan, row)
+        if key is not None:
+            cast("KeyOrder", self._order).claim_anyway(key)
+
+    def _release_key(self, plan: Plan, row: Any) -> None:
+        """The row that was on its way has met its fate: the next one of its key may go."""
+        assert self._order is not None
+        key = self._backend.row_key(plan, row)
+        if key is None or not self._order.release(key):
+            return
+        while (parcel := self._order.take(key)) is not None:
+            if not parcel.waiter.done():
+                super()._enter_parcel(parcel)
+                return
+            self._withdraw(parcel.epoch, parcel.waiter)
+        # Everybody in line had gone.
+        self._order.release(key)
+
+    def _on_dropped(self, batch: Batch, place: int) -> None:
+        """A row left the queue unsent: whom it stood for may go, else the next one of its key."""
+        record = batch.records.get(place) if batch.records is not None else None
+        if not self._pass_on(record) and self._order is not None:
+            self._release_key(batch.lane, batch.items[place])
+
+    # Coalescing.
+
+    def _before_flight(self, batch: Batch) -> None:
+        """Let the last row in line stand for the others of its key, as far as they are alike."""
+        if not self._coalesces or self._order is None or not self._order.has_lines:
+            return
+        items = batch.items
+        for place in range(len(items)):
+            key = self._backend.row_key(batch.lane, items[place])
+            if key is not None and self._order.has_line(key):
+                self._replace(batch, place, key)
+
+    def _replace(self, batch: Batch, place: int, key: Hashable) -> None:
+        assert self._order is not None
+        record = batch.records.get(place) if batch.records is not None else None
+        chain = [] if record is None else record.chain
+        size = 0 if batch.sizes is None else batch.sizes[place]
+        mine = Parcel(batch.items[place], batch.waiters[place], batch.lane, size, batch.epoch)
+        if batch.deadlines is not None and place < len(batch.deadlines):
+            self._start_timer_at(mine, batch.deadlines[place])
+        while (parcel := self._order.first_in_line(key)) is not None:
+            if parcel.waiter.done():
+                self._order.take(key)
+                self._withdraw(parcel.epoch, parcel.waiter)
+                continue
+            if parcel.lane is not batch.lane or parcel.epoch is not batch.epoch:
+                break
+            self._order.take(key)
+            chain.append(mine)
+            self._superseded.add(mine)
+            mine = parcel
+        self._stop_timer(mine)
+        if mine.waiter is batch.waiters[place]:
+            return
+        if batch.sizes is not None:
+            growth = mine.size - batch.sizes[place]
+            batch.sizes[place] = mine.size
+            batch.size += growth
+            self._queued_bytes += growth
+        batch.items[place] = mine.item
+        batch.waiters = list(batch.waiters)
+        batch.waiters[place] = mine.waiter
+        self._set_record(batch, place, Record(batch.opened_at, chain=chain))
+        self._set_deadline(batch, place, float("inf") if mine.deadline is None else mine.deadline)
+
+    def _pass_on(self, record: Record | None) -> bool:
+        """Let the latest of the rows that a lost one stood for go in its place. Returns whether there was one."""
+        while record is not None and record.chain:
+            parcel = record.chain.pop()
+            self._superseded.discard(parcel)
+            if parcel.waiter.done():
+                self._withdraw(parcel.epoch, parcel.waiter)
+                continue
+            parcel.record = Record(record.accepted_at, chain=record.chain)
+            super()._enter_parcel(parcel)
+            return True
+        return False
+
+    def _answer_chain(self, record: Record | None, answer: Any) -> None:
+        """Answer the rows that this one stood for."""
+        if record is None:
+            return
+        for parcel in record.chain:
+            self._superseded.discard(parcel)
+            self._stop_timer(parcel)
+            if isinstance(answer, WriteResult):
+                if parcel.waiter.done():
+                    self._withdraw(parcel.epoch, parcel.waiter)
+                else:
+                    parcel.waiter.set_result(SUPERSEDED)
+                    parcel.epoch.add("superseded")
+            else:
+                why = f"{self._label()}: a later row of its key was sent in its place and is not known to be stored"
+                error = NotWrittenError(why)
+                error.__cause__ = answer
+                self._settle_parcel(parcel, error)
+        record.chain = []
+
+    # Deadlines of rows that wait outside the queue.
+
+    def _start_timer(self, parcel: Parcel, timeout: float) -> None:
+        self._start_timer_at(parcel, self._now() + timeout)
+
+    def _start_timer_at(self, parcel: Parcel, deadline: float) -> None:
+        assert self._loop is not None
+        if deadline < float("inf"):
+            parcel.deadline = deadline
+            parcel.timer = self._loop.call_at(deadline, self._expire_parcel, parcel)
+
+    def _stop_timer(self, parcel: Parcel) -> None:
+        if parcel.timer is not None:
+            parcel.timer.cancel()
+            parcel.timer = None
+
+    def _expire_parcel(self, parcel: Parcel) -> None:
+        parcel.timer = None
+        if parcel.waiter.done():
+            return
+        record = parcel.record
+        attempts = 0 if record is None else record.attempts
+        error = DeadlineExceededError(
+            f"{self._label()}: the row's deadline passed before it was sent", attempts=attempts
+        )
+        item = parcel.item if parcel.lane is not None else None
+        fail(parcel.waiter, self._error_for(error, parcel.lane, item))
+        parcel.epoch.add("not_written")
+        self._close_epochs()
+        self._schedule_pump()
+
+    def _parked(self) -> Iterator[Parcel]:
+        yield from self._superseded
+        if self._order is not None:
+            yield from self._order
+
+    def _take_parked(self) -> Parcel | None:
+        if self._superseded:
+            return self._superseded.pop()
+        return None if self._order is None else self._order.take_any()
