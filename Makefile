@@ -1,5 +1,5 @@
 # Every target does its own set-up: a Python from 3.11 up and this file are all that a fresh machine needs.
-# Environments are made under .venvs/ and kept while pyproject.toml stays as it is.
+# Environments are made under .venvs/ and kept while the dependency groups in pyproject.toml stay as they are.
 
 PYTHON ?= python3
 IN = $(PYTHON) -m tools.environments

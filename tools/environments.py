@@ -2,7 +2,7 @@
 
 ``python3 -m tools.environments GROUP COMMAND...`` runs ``COMMAND`` in an environment that holds a dependency group of
 ``pyproject.toml`` and the built wheel of this checkout: what is tested, shown and measured is what would be published.
-An environment is made once and kept under ``.venvs/``; it is made anew when ``pyproject.toml`` changes, and the wheel
+An environment is made once and kept under ``.venvs/``; it is made anew when the dependency groups change, and the wheel
 when the sources do. Needs nothing but a supported Python with its ``venv`` module.
 """
 
@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,9 +57,9 @@ class Environment:
         """Make it if it is not there or out of date, and install the wheel if it is another than last time.
 
         Raises:
-            subprocess.CalledProcessError: The environment could not be made; the reason is on standard error.
+            subprocess.CalledProcessError: It could not be made; the reason is on standard error.
         """
-        recipe = _digest(ROOT / "pyproject.toml", text=f"{self.group} {self.interpreter}")
+        recipe = _recipe(self.group, self.interpreter)
         if _stamp(self.path, "recipe") != recipe:
             _announce(f"making {self.path.relative_to(ROOT)} with Python {self.interpreter.name}")
             shutil.rmtree(self.path, ignore_errors=True)
@@ -95,7 +96,7 @@ def _builder() -> Path:
     interpreter = default_interpreter()
     path = HOME / "build"
     python = path / _BIN / "python"
-    recipe = _digest(ROOT / "pyproject.toml", text=str(interpreter))
+    recipe = _recipe("build", interpreter)
     if _stamp(path, "recipe") != recipe:
         _announce(f"making {path.relative_to(ROOT)} with Python {interpreter.name}")
         shutil.rmtree(path, ignore_errors=True)
@@ -111,12 +112,24 @@ def _pip(*arguments: str | Path) -> None:
 
 
 def _run(*command: str | Path) -> None:
-    # What these say of success is for nobody: standard output belongs to the command that the caller asked for.
-    subprocess.run(command, cwd=ROOT, env=_VARIABLES, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    # What these say of success is for nobody: the terminal belongs to the command that the caller asked for.
+    done = subprocess.run(
+        command, cwd=ROOT, env=_VARIABLES, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        print(done.stdout, done.stderr, file=sys.stderr)
+        done.check_returncode()
 
 
-def _digest(*files: Path, text: str = "") -> str:
-    digest = hashlib.sha256(text.encode())
+def _recipe(group: str, interpreter: Interpreter) -> str:
+    """Return what an environment is made from; it changes when the environment is to be made anew."""
+    # Read as text: the Python that runs this may be older than tomllib.
+    groups = re.search(r"(?ms)^\[dependency-groups]$.*?^\[", (ROOT / "pyproject.toml").read_text())
+    return hashlib.sha256(f"{group} {interpreter} {groups and groups[0]}".encode()).hexdigest()[:16]
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(f"\0{file.relative_to(ROOT)}\0".encode())
         digest.update(file.read_bytes())
