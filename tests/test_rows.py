@@ -222,7 +222,6 @@ class TestMappings:
         """A ``defaultdict`` is not asked for columns that other rows had, and does not grow."""
         row: collections.defaultdict[str, Any] = collections.defaultdict(lambda: pytest.fail("called"), a=1)
         reader = RowReader()
-        reader.read({"a": 1})
         reader.read({"b": 1})
         assert reader.read(row) == (("a",), (1,))
         assert reader.read_run([row, collections.defaultdict(list, b=1)]) is None

@@ -1,0 +1,132 @@
+"""From a URL to a writer: the scheme picks the backend, and each option goes where it belongs."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+from bulkwriter.errors import MisconfigurationError
+from bulkwriter.writer import BulkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkwriter.backend import Backend
+
+
+def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
+    """Return a writer to a table of the database that a URL names. It opens and connects when it is first used.
+
+    ========================================  =======================================================
+    ``sqlite:///data/events.db``              the SQLite file ``data/events.db``, from the current folder
+    ``sqlite:////srv/data/events.db``         the SQLite file ``/srv/data/events.db``
+    ``sqlite://``, ``sqlite:///:memory:``     a SQLite database in memory, gone when the writer stops
+    ========================================  =======================================================
+
+    A character that means something in a URL (``? # %``) is written as a percent code in a file's name: ``%3F``.
+
+    Args:
+        url: Where the database is.
+        table: The table's name, with its schema if need be.
+        **options: The keyword options of the backend's constructor, such as ``on_conflict=``, and those of
+            ``BulkWriter``, such as ``max_batch_size=``. They cannot be given in the URL.
+
+    Raises:
+        MisconfigurationError: No backend for this scheme, a malformed URL, or an option that cannot be honoured. The
+            message never shows the URL, which may hold a password.
+        TypeError: An option that neither the backend nor the writer has.
+        ValueError: An option of the writer is outside its range.
+    """
+    parts = _split(url)
+    entry = _BACKENDS.get(parts.scheme)
+    if entry is None:
+        there = ", ".join(f"{scheme}://" for scheme in sorted(_BACKENDS))
+        message = f"this version has no backend for {parts.scheme}:// URLs, only for: {there}"
+        raise MisconfigurationError(message)
+    arguments = entry.arguments(parts)
+    kind: type[Backend] = getattr(importlib.import_module(entry.module), entry.name)
+    for_backend, for_writer = _share_out(options, kind)
+    return BulkWriter(kind(**arguments, table=table, **for_backend), **for_writer)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Entry:
+    """A backend that URLs can name.
+
+    Attributes:
+        module: Where its class is. Imported when it is asked for: ``import bulkwriter`` loads no driver.
+        name: The class's name.
+        arguments: Returns the arguments of the constructor that a URL stands for, by their names.
+    """
+
+    module: str
+    name: str
+    arguments: Callable[[SplitResult], dict[str, Any]]
+
+
+def _split(url: str) -> SplitResult:
+    if not isinstance(url, str):
+        message = f"url must be a str such as 'sqlite:///events.db', not {type(url).__name__}"
+        raise TypeError(message)
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
+        message = "url must begin with a scheme and ://, as in sqlite:///events.db"
+        raise MisconfigurationError(message)
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Not as its cause: it may quote what stands between // and /, a password among it.
+        message = "url is malformed: what stands between // and the next / is no host"
+        raise MisconfigurationError(message) from None
+
+
+def _sqlite_arguments(parts: SplitResult) -> dict[str, Any]:
+    """Return the path that a SQLite URL names.
+
+    Raises:
+        MisconfigurationError: It names a host, or has a query or a fragment.
+    """
+    if parts.netloc:
+        message = "a sqlite URL has three slashes before a relative path and four before an absolute one"
+        raise MisconfigurationError(message)
+    if parts.query or parts.fragment:
+        message = (
+            "a sqlite URL is a path and nothing more: give options as keywords of connect(), "
+            "and write ? as %3F and # as %23 in a file's name"
+        )
+        raise MisconfigurationError(message)
+    # By way of bytes, as the operating system sees names: not every file's name is text.
+    return {"path": os.fsdecode(unquote_to_bytes(parts.path[1:])) or ":memory:"}
+
+
+_BACKENDS = {"sqlite": _Entry("bulkwriter.backends.sqlite", "SQLiteBackend", _sqlite_arguments)}
+
+
+def _share_out(options: dict[str, Any], kind: type[Backend]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part the options into the backend's and the writer's.
+
+    Raises:
+        TypeError: For one that neither has; the message names those that are spelled alike.
+    """
+    of_backend = _keyword_options(kind)
+    of_writer = _keyword_options(BulkWriter)
+    for option in options:
+        if option not in of_backend and option not in of_writer:
+            alike = difflib.get_close_matches(option, [*of_backend, *of_writer])
+            hint = f"; did you mean {' or '.join(alike)}?" if alike else ""
+            message = f"connect() has no option {option!r} for {kind.__name__}{hint}"
+            raise TypeError(message)
+    return (
+        {option: value for option, value in options.items() if option in of_backend},
+        {option: value for option, value in options.items() if option not in of_backend},
+    )
+
+
+def _keyword_options(kind: type) -> list[str]:
+    parameters = inspect.signature(kind).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
