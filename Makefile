@@ -8,10 +8,11 @@ IN = $(PYTHON) -m tools.environments
 ARGS ?=
 BENCH ?= core
 SIZE ?= full
+DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testing bulkwriter.backends.sqlite
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint lint-style lint-format lint-types lint-surface lint-layers format bench clean
+.PHONY: help demo test lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ lint-layers:
 format: ## Put the code in the shape that lint asks for
 	$(IN) lint ruff check --fix-only --quiet
 	$(IN) lint ruff format
+
+docs: ## Build the reference of the interface into build/docs/
+	@$(IN) docs pdoc --docformat google --output-directory build/docs $(DOCUMENTED)
 
 bench: ## Measure side by side with the raw driver and with peers (BENCH=core, SIZE=tiny or full)
 	@$(IN) bench python -m benchmarks.$(BENCH) --size $(SIZE) $(ARGS)
