@@ -50,7 +50,7 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
         message = f"this version has no backend for {parts.scheme}:// URLs, only for: {there}"
         raise MisconfigurationError(message)
     arguments = entry.arguments(parts)
-    kind: type[Backend] = getattr(importlib.import_module(entry.module), entry.name)
+    kind: Callable[..., Backend] = getattr(importlib.import_module(entry.module), entry.name)
     for_backend, for_writer = _share_out(options, kind)
     return BulkWriter(kind(**arguments, table=table, **for_backend), **for_writer)
 
@@ -107,7 +107,7 @@ def _sqlite_arguments(parts: SplitResult) -> dict[str, Any]:
 _BACKENDS = {"sqlite": _Entry("bulkwriter.backends.sqlite", "SQLiteBackend", _sqlite_arguments)}
 
 
-def _share_out(options: dict[str, Any], kind: type[Backend]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _share_out(options: dict[str, Any], kind: Callable[..., Backend]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part the options into the backend's and the writer's.
 
     Raises:
@@ -127,6 +127,6 @@ def _share_out(options: dict[str, Any], kind: type[Backend]) -> tuple[dict[str, 
     )
 
 
-def _keyword_options(kind: type) -> list[str]:
+def _keyword_options(kind: Callable[..., object]) -> list[str]:
     parameters = inspect.signature(kind).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
