@@ -23,7 +23,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from bulkwriter import BulkWriterError, InvalidValueError, Outcome, Statistics, connect
+from bulkwriter import BulkWriterError, Counts, InvalidValueError, Outcome, Statistics, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,11 +124,14 @@ def summarise(run: Run) -> None:
     figures = run.statistics
     ordered = sorted(run.latencies)
     p50, p99 = (ordered[int(len(ordered) * share)] * 1000 for share in (0.50, 0.99))
-    print(f"  {figures.accepted / run.seconds:,.0f} rows a second ({figures.accepted:,} in {run.seconds:.1f} s)")
-    print(f"  {figures.batches:,} batches, the largest of {figures.largest_batch:,} rows")
-    print(f"  latency from call to answer: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    for answer, rows in collections.Counter(run.answers).most_common():
-        print(f"  {rows:>9,} heard {_name(answer)}")
+    heard = ", ".join(f"{rows:,} {name}" for name, rows in collections.Counter(map(_name, run.answers)).most_common())
+    fates = ((field.name, getattr(figures, field.name)) for field in dataclasses.fields(Counts))
+    counted = " + ".join(f"{rows:,} {fate}" for fate, rows in fates if rows)
+    print(f"  speed    {figures.accepted / run.seconds:,.0f} rows a second, for {run.seconds:.1f} s")
+    print(f"  batches  {figures.batches:,}, the largest of {figures.largest_batch:,} rows")
+    print(f"  latency  p50 {p50:.1f} ms, p99 {p99:.1f} ms from call to answer")
+    print(f"  heard    {heard}")
+    print(f"  counted  {figures.accepted:,} = {counted}")
 
 
 def check(path: Path, first: Run, second: Run) -> bool:
@@ -209,8 +212,8 @@ def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     if sys.stdout.isatty():
         from rich import progress  # noqa: PLC0415 - only a terminal needs it
 
-        columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
-        with progress.Progress(*columns, progress.TimeElapsedColumn()) as bar:
+        rows = progress.TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows")
+        with progress.Progress("{task.description}", progress.BarColumn(), rows, progress.TimeElapsedColumn()) as bar:
             task = bar.add_task(title, total=total)
             yield lambda done: bar.update(task, completed=done)
     else:

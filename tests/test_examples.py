@@ -21,9 +21,9 @@ def test_the_unicode_table_tells_the_truth(tmp_path: Path, capsys: pytest.Captur
     """Every caller's answer is in the file, and the summary says so in plain lines where there is no terminal."""
     assert unicode_table.main(["--rows", ROWS, "--callers", "50", "--file", str(tmp_path / "unicode.db")]) == 0
     said = capsys.readouterr().out
-    assert "2,044 heard inserted" in said
-    assert "4 heard InvalidValueError" in said
-    assert "2,044 heard skipped" in said
+    assert "heard    2,044 inserted, 4 InvalidValueError" in said
+    assert "heard    2,044 skipped, 4 InvalidValueError" in said
+    assert "counted  2,048 = 2,044 skipped + 4 rejected" in said
     assert "0 differ" in said
     assert "FAILED" not in said
 
