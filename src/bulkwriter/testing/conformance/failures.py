@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,6 @@ from bulkwriter.results import WriteResult
 from bulkwriter.retry import RetryPolicy
 from bulkwriter.testing.conformance.scene import Scene, make_row
 from bulkwriter.testing.faults import FaultScript
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

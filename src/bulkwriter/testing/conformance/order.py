@@ -14,8 +14,8 @@ from bulkwriter.testing.conformance.scene import Scene, make_row
 from bulkwriter.testing.faults import FaultScript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     import asyncio
+    from collections.abc import Callable
 
 KEYS = 5
 ROUNDS = 12
