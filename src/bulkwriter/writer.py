@@ -233,7 +233,8 @@ class BulkWriter(ManyRows, Generic[RowT]):
         self, plan: Plan, item: Any, size: int, timeout: float | None, *, may_wait: bool
     ) -> asyncio.Future[WriteResult]:
         """Queue one row, or let it wait for a place."""
-        has_room = self._load() < self._door and self._queued_bytes + size <= self._max_queued_bytes
+        has_room = not self._waiting and self._load() < self._max_queued
+        has_room = has_room and self._queued_bytes + size <= self._max_queued_bytes
         refusal = None if has_room else self._refusal(size)
         if refusal is not None and not (may_wait and isinstance(refusal, QueueFullError)):
             refusal = complete(self._backend, refusal, plan, item, attempts=0)
