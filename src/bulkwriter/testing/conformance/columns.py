@@ -94,12 +94,14 @@ class ReturningPromises:
         scene.need("returning")
         await scene.seed(make_row(1, note="first"), make_row(2, note="first"))
         update = await scene.writer(on_conflict="update", returning=("id", "note", "amount"))
-        updated, inserted = await scene.submit(update, [make_row(1, note="second", amount=7), make_row(3)])
+        updated, inserted = await scene.submit(
+            update, [make_row(1, note="second", amount=7), make_row(3, note="third")]
+        )
         assert updated == WriteResult(scene.changed, {"id": 1, "note": "second", "amount": 7})
-        assert inserted == WriteResult(scene.new("update"), {"id": 3, "note": DEFAULT_NOTE, "amount": 3})
+        assert inserted == WriteResult(scene.new("update"), {"id": 3, "note": "third", "amount": 3})
         skip = await scene.writer(on_conflict="skip", returning=("id", "note"))
-        new, skipped = await scene.submit(skip, [make_row(4), make_row(2, note="second")])
-        assert new == WriteResult(Outcome.INSERTED, {"id": 4, "note": DEFAULT_NOTE})
+        new, skipped = await scene.submit(skip, [make_row(4, note="fourth"), make_row(2, note="second")])
+        assert new == WriteResult(Outcome.INSERTED, {"id": 4, "note": "fourth"})
         assert skipped == WriteResult(Outcome.SKIPPED)
 
     async def test_bad_rows_do_not_shift_what_comes_back(self, scene: Scene) -> None:

@@ -52,7 +52,8 @@ class RejectionPromises:
         error = self.bad(scene, kind)[1]
         await scene.seed(make_row(0, code="taken"), make_row(1), make_row(5))
         rows = self.rows(scene, dict.fromkeys((3, 8), kind))
-        rows[0]["note"] = rows[4]["note"] = "new"
+        for row in rows:
+            row["note"] = "new"
         writer = await scene.writer(on_conflict=policy)
         answers = await scene.submit(writer, rows)
         for place, answer in enumerate(answers):
@@ -160,9 +161,16 @@ class RejectionPromises:
         return kinds[kind]
 
     def rows(self, scene: Scene, bad: dict[int, str]) -> list[dict[str, Any]]:
-        """Return ``ROWS`` rows, with ids from 1, of which some are bad."""
+        """Return ``ROWS`` rows, with ids from 1, of which some are bad; all have the same columns, to share a batch."""
         kinds = scene.target.bad_rows()
-        return [make_row(**{"number": 0, **_changed(place, kinds, bad)}) for place in range(ROWS)]
+        touched = {column for kind in bad.values() for column in kinds[kind][0]}
+        rows = []
+        for place in range(ROWS):
+            good: dict[str, Any] = {"id": place + 1, "code": f"code-{place}", "parent": None}
+            columns = {column: value for column, value in good.items() if column in touched or column == "id"}
+            columns.update(kinds[bad[place]][0] if place in bad else {})
+            rows.append(make_row(columns.pop("id"), **columns))
+        return rows
 
     def assert_rejected(
         self, scene: Scene, answers: Sequence[object], places: Iterable[int], error: type[RowRejectedError]
@@ -175,8 +183,3 @@ class RejectionPromises:
             else:
                 assert isinstance(answer, WriteResult), (place, answer)
                 assert answer.outcome is scene.new(), (place, answer)
-
-
-def _changed(place: int, kinds: dict[str, Any], bad: dict[int, str]) -> dict[str, Any]:
-    columns = dict(kinds[bad[place]][0]) if place in bad else {}
-    return {"number": columns.pop("id", place + 1), **columns}

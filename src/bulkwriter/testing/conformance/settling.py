@@ -83,7 +83,7 @@ class SettlingPromises:
         scene.need_policy(policy)
         await scene.seed(make_row(1, note="first"))
         writer = await scene.writer(FaultScript().lose_acknowledgement(), on_conflict=policy, ledger=True)
-        answers = await scene.submit(writer, [make_row(1, note="second"), make_row(2)])
+        answers = await scene.submit(writer, [make_row(1, note="second"), make_row(2, note="third")])
         known = Outcome.SKIPPED if policy == "skip" else scene.changed
         outcomes = [answer.outcome for answer in answers if isinstance(answer, WriteResult)]
         assert outcomes == [known, scene.new(policy)]
