@@ -114,7 +114,7 @@ def checking_print(path: Path) -> Any:
     return print_checked
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 class TestDocumentation:
     """What the documentation shows is so."""
 
