@@ -128,6 +128,8 @@ class FaultScript:
             raise TypeError(message)
         wrapped = object.__new__(_with_faults(type(backend), self))
         wrapped.__dict__ = backend.__dict__
+        # A backend may end its thread when the object is gone that opened it: each keeps the other alive.
+        wrapped.__dict__.setdefault("_seen_through", []).append(wrapped)
         return wrapped
 
     @property
