@@ -108,7 +108,6 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         fits = self._max_rows <= min(LARGEST_STRETCH, self._max_queued)
         self._portion = int(self._max_rows if fits else min(PORTION, self._max_queued))
         self._waits_when_full = when_full == "wait"
-        self._filling = self._queue.filling
 
     def _chosen_function(self, function: Callable[[list[T]], Any] | None) -> Callable[[list[T]], Any]:
         is_defined = type(self).process_batch is not AsyncBatcher.process_batch

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bulkwriter.backend import Backend
+    from bulkwriter.contract import Plan
     from bulkwriter.delivery import Answer
     from bulkwriter.errors import BulkWriterError, NotWrittenError
     from bulkwriter.limits import QueueLimits
     from bulkwriter.retry import RetryPolicy
+    from bulkwriter.statistics import Tally
 
 
 class DeliveringDispatcher(KeyedDispatcher):
@@ -95,6 +97,10 @@ class DeliveringDispatcher(KeyedDispatcher):
             answer = answers[place]
             record = batch.records.get(place) if batch.records is not None else None
             if isinstance(answer, NotApplied):
+                if batch.waiters[place].cancelled():
+                    # Not stored, and nobody waits for it any more: it is not sent again.
+                    self._forget(batch.epoch, batch.waiters[place], batch.lane, batch.items[place], record)
+                    continue
                 parcel = self._leftover(batch, place, answer, record)
                 if parcel is not None:
                     left.append(parcel)
@@ -131,7 +137,7 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _leftover(self, batch: Batch, place: int, answer: NotApplied, record: Record | None) -> Parcel | None:
         """Take a row that is proven not stored out of its batch; ``None`` if it is not to be tried again."""
         waiter = batch.waiters[place]
-        if waiter.done() and not waiter.cancelled():
+        if waiter.done():
             # It heard at its deadline that its outcome is unknown; to store it now would be news to nobody.
             return None
         if record is None:
@@ -169,9 +175,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         for parcel in alive:
             self._stop_timer(parcel)
             if parcel.waiter.done():
-                self._withdraw(parcel.epoch, parcel.waiter)
-                if not self._pass_on(parcel.record) and self._order is not None:
-                    self._release_key(parcel.lane, parcel.item)
+                self._forget(parcel.epoch, parcel.waiter, parcel.lane, parcel.item, parcel.record)
                 continue
             if batch is None:
                 batch = Batch(parcel.lane, parcel.epoch, parcel.record.accepted_at, is_due=True)
@@ -182,6 +186,19 @@ class DeliveringDispatcher(KeyedDispatcher):
             self._queue.push_first(batch)
         self._close_epochs()
         self._pump()
+
+    def _forget(self, epoch: Tally, waiter: Any, plan: Plan, row: Any, record: Record | None) -> None:
+        """Let go of a row that is not stored and that nobody waits for; whom it stood for, or the next one, may go."""
+        self._withdraw(epoch, waiter)
+        if not self._pass_on(record) and self._order is not None:
+            self._release_key(plan, row)
+
+    def _forget_retries(self) -> None:
+        """Let go of rows that wait for an attempt nobody wants any more: a stop would wait for them."""
+        for parcel in [parcel for parcel in self._retrying if parcel.waiter.done()]:
+            del self._retrying[parcel]
+            self._stop_timer(parcel)
+            self._forget(parcel.epoch, parcel.waiter, parcel.lane, parcel.item, parcel.record)
 
     def _append_again(self, batch: Batch, parcel: Parcel) -> None:
         place = len(batch.items)
@@ -207,6 +224,8 @@ class DeliveringDispatcher(KeyedDispatcher):
 
     def _before_pump(self) -> None:
         """Give up rows that have waited for a database that is away for as long as the policy allows."""
+        if self._is_closing and self._retrying:
+            self._forget_retries()
         outage = self._pace.outage
         if outage is None:
             return

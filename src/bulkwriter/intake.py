@@ -31,6 +31,21 @@ class Intake(abc.ABC):
     or where a layer above has put it.
     """
 
+    # What the hot path reads and writes for each row. An instance with more than 30 attributes of its own loses
+    # CPython's quick way to them, and all layers together have more.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_door",
+        "_epoch",
+        "_filling",
+        "_loop",
+        "_max_rows",
+        "_new_future",
+        "_queue",
+        "_queued",
+    )
+
     def __init__(self, limits: QueueLimits, name: str | None) -> None:
         self._limits = limits
         self._name = name
@@ -50,6 +65,7 @@ class Intake(abc.ABC):
         self._counts_bytes = limits.counts_bytes
 
         self._queue = BatchQueue()
+        self._filling = self._queue.filling
         self._queued = 0
         self._queued_bytes = 0
         # Parcels, and whole batches of one caller, in order of arrival: nobody overtakes who waits for a place.
@@ -235,6 +251,8 @@ class Intake(abc.ABC):
         """A caller was cancelled: whoever waits for a place may have it now."""
         if self._waiting:
             self._sweep()
+        if self._is_closing:
+            self._schedule_pump()
 
     def _sweep(self) -> None:
         """Free the places of callers that were cancelled; those are found at the latest when their batch leaves."""
