@@ -1,0 +1,229 @@
+"""SQLite as a target."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+
+from bulkwriter.backend import Backend
+from bulkwriter.backends.sqlite import options as opt
+from bulkwriter.backends.sqlite.attempting import Attempting, given_up
+from bulkwriter.backends.sqlite.errors import BACKEND, not_written, refuse
+from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
+from bulkwriter.backends.sqlite.session import Session
+from bulkwriter.backends.sqlite.statements import Statements, identifying_key
+from bulkwriter.backends.sqlite.thread import Job, Worker
+from bulkwriter.contract import Capabilities, Limits, NotApplied, OnConflict, Operation, Plan, Uniform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from bulkwriter.backends.sqlite.target import Table
+    from bulkwriter.contract import Attempt, Reply
+
+# How long close(force=True) waits for the statement that it has interrupted, in seconds.
+_FORCED_PATIENCE: Final = 0.25
+
+
+class SQLitePlan(Plan):
+    """One operation on one set of columns, with what reads a row's key."""
+
+    __slots__ = ("read_key",)
+
+    def __init__(
+        self,
+        operation: Operation,
+        columns: tuple[str, ...],
+        read_key: Callable[[tuple[Any, ...]], Hashable | None] | None,
+    ) -> None:
+        super().__init__(operation, columns)
+        self.read_key = read_key
+
+
+class SQLiteBackend(Backend):
+    """Writes to a table of an SQLite database, through the standard library's ``sqlite3`` on a thread of its own."""
+
+    name: ClassVar[str] = BACKEND
+    capabilities: ClassVar[Capabilities] = Capabilities(settles=True, ledger=False)
+    limits: ClassVar[Limits] = Limits(
+        max_batch_size=2048,
+        max_batch_bytes=16 * 2**20,
+        concurrency=2,
+        max_queue_size=20_000,
+        max_queue_bytes=64 * 2**20,
+    )
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Callable[[], sqlite3.Connection],
+        table: str,
+        *,
+        columns: Iterable[str] | None = None,
+        on_conflict: OnConflict = "error",
+        conflict_columns: Iterable[str] | None = None,
+        update_columns: Iterable[str] | Mapping[str, str] | None = None,
+        update_where: str | None = None,
+        returning: Iterable[str] = (),
+        ledger: bool = False,
+        ledger_table: str = "bulkwriter_ledger",
+        ledger_retention: float = 7 * 24 * 3600.0,
+        setup: str = "",
+        busy_timeout: float = 1.0,
+        journal_mode: Literal["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"] | None = "WAL",
+        synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = "NORMAL",
+        foreign_keys: bool = True,
+        uri: bool = False,
+    ) -> None:
+        super().__init__()
+        self._options = opt.checked(
+            path=path,
+            table=table,
+            columns=columns,
+            on_conflict=on_conflict,
+            conflict_columns=conflict_columns,
+            update_columns=update_columns,
+            update_where=update_where,
+            returning=returning,
+            ledger=ledger,
+            ledger_table=ledger_table,
+            ledger_retention=ledger_retention,
+            setup=setup,
+            busy_timeout=busy_timeout,
+            journal_mode=journal_mode,
+            synchronous=synchronous,
+            foreign_keys=foreign_keys,
+            uri=uri,
+        )
+        self.table = self._options.table
+        self.columns = self._options.columns
+        self.on_conflict = self._options.on_conflict
+        self.allows_coalescing = on_conflict == "update" and update_columns is None and update_where is None
+        self._opening = asyncio.Lock()
+        self._worker: Worker | None = None
+        self._session: Session | None = None
+        self._attempting: Attempting | None = None
+        self._target: Table | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        self._stop_at_exit: weakref.finalize[..., Any] | None = None
+
+    async def open(self) -> None:
+        """Connect, and check the file, the table, its columns and the options.
+
+        Raises:
+            MisconfigurationError: The target or an option is wrong.
+            BackendUnavailableError: The database is locked, or cannot be read now.
+        """
+        async with self._opening:
+            if self.is_open:
+                self._check_here()
+                return
+            await self._open()
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        session = Session(self._options)
+        worker = Worker(f"bulkwriter sqlite {self.table}", session.close)
+        try:
+            self._target = await worker.submit(lambda _: self._opened(session), loop).wait()
+        except BaseException:
+            worker.stop()
+            raise
+        self._loop, self._process = loop, os.getpid()
+        self._session, self._worker = session, worker
+        self._attempting = Attempting(session, self._options, self.paths)
+        self._stop_at_exit = weakref.finalize(self, worker.stop_and_wait)
+        key = identifying_key(self._target, self._options)
+        self.key_columns = () if key is None else key.columns
+        if key is not None and not is_exact(key):
+            self.allows_coalescing = False
+        self.is_open = True
+
+    def _opened(self, session: Session) -> Table:
+        """Open the session, on its thread."""
+        try:
+            session.open()
+        except sqlite3.Error as error:
+            raise not_written(error, self.table, "opening the database") from error.__cause__
+        return session.table
+
+    async def close(self, *, force: bool = False) -> None:
+        """Close the connection and end the thread. The backend can be opened again.
+
+        Args:
+            force: Interrupt the statement that is running, whose transaction is then rolled back, and do not wait for
+                more than a moment.
+        """
+        worker, session = self._worker, self._session
+        self.is_open = False
+        self._worker = self._session = self._attempting = None
+        if worker is None or session is None:
+            return
+        assert self._stop_at_exit is not None
+        self._stop_at_exit.detach()
+        if force:
+            session.interrupt()
+        last = worker.submit(lambda _: session.close(), asyncio.get_running_loop())
+        worker.stop()
+        async with asyncio.timeout(_FORCED_PATIENCE if force else None):
+            await last.wait()
+
+    def plan(self, operation: Operation, columns: tuple[str, ...]) -> Plan:
+        """Return how rows of these columns are written.
+
+        Raises:
+            MisconfigurationError: The table has no such column, or the operation is not possible on it.
+        """
+        table = self._target
+        if table is None:
+            refuse("plan() before open()", self.table)
+        statements = Statements(table, self._options, operation, columns, variables=len(columns) or 1)
+        key, read_key = statements.key, None
+        if key is not None and statements.key_places:
+            read_key = KeyReader(table, key, statements.key_places).read
+        return SQLitePlan(operation, columns, read_key)
+
+    def row_key(self, plan: Plan, row: Any) -> Hashable | None:
+        """Return a row's key as SQLite compares it: by the column's affinity and collation."""
+        read_key = cast("SQLitePlan", plan).read_key
+        return None if read_key is None else read_key(row)
+
+    async def attempt(self, attempt: Attempt) -> Reply:
+        """Write one batch in one transaction; bad rows are found on the way.
+
+        Returns:
+            A verdict for every row.
+
+        Raises:
+            MisconfigurationError: The backend is closed, or belongs to another event loop or process.
+        """
+        attempting, worker = self._attempting, self._worker
+        if attempting is None or worker is None:
+            refuse("the backend is not open", self.table)
+        loop = self._check_here()
+        job = worker.submit(lambda gave_up: attempting.attempt(attempt, gave_up), loop)
+        attempt.token = job
+        return await job.wait()
+
+    async def settle(self, attempt: Attempt) -> Reply:
+        """Wait for the true end of an attempt that was given up; one that had not begun never will.
+
+        Returns:
+            Its verdicts.
+        """
+        job: Job[Reply] | None = attempt.token
+        if job is None or job.withdraw():
+            return Uniform(NotApplied(given_up(self.table)), len(attempt.rows))
+        return await job.wait()
+
+    def _check_here(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop, having seen that it is the one to which the backend belongs."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            refuse("the backend belongs to the event loop on which it was opened: open one for each", self.table)
+        if os.getpid() != self._process:
+            refuse("the backend was opened before a fork: an SQLite connection must not be shared", self.table)
+        return loop

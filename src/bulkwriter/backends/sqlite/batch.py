@@ -1,0 +1,116 @@
+"""The rows of one attempt, as statements take them, and what is known of each."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.backends.sqlite.errors import refused
+from bulkwriter.backends.sqlite.values import find_unfit
+from bulkwriter.contract import Uniform
+from bulkwriter.results import INSERTED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkwriter.contract import Reply, Verdict
+    from bulkwriter.errors import RowRejectedError
+    from bulkwriter.results import WriteResult
+
+
+class Batch:
+    """Rows on their way into statements.
+
+    A *place* counts the rows that are still in; a row that is rejected is out, and the rows behind it move up.
+
+    Attributes:
+        size: How many rows are in.
+        flat: Their values, one row after the other: what statements are given, in slices.
+    """
+
+    def __init__(
+        self, rows: Sequence[tuple[Any, ...]], columns: tuple[str, ...], table: str, usual: WriteResult = INSERTED
+    ) -> None:
+        """Flatten the rows, and put aside those that SQLite cannot hold.
+
+        Args:
+            rows: The rows as the engine handed them over.
+            columns: The columns of their values.
+            table: The target's name, for messages.
+            usual: What a row hears of which nothing else is said.
+        """
+        self._rows = rows
+        self._table = table
+        self._columns = columns
+        self._usual = usual
+        self._rejected: dict[int, RowRejectedError] = {}
+        self._results: dict[int, WriteResult] = {}
+        self._indexes: Sequence[int] = range(len(rows))
+        self.width = len(columns)
+        self.flat: list[Any] = list(itertools.chain.from_iterable(rows))
+        assert len(self.flat) == len(rows) * self.width, "each row has a value for each column"
+        self.size = len(rows)
+        self._take_out(find_unfit(self.flat, self.width))
+
+    def values(self, start: int, stop: int) -> list[Any]:
+        """Return the values of the rows from one place to another, one row after the other."""
+        return self.flat[start * self.width : stop * self.width]
+
+    def column(self, column: int, start: int, stop: int) -> list[Any]:
+        """Return the values of one column of the rows from one place to another."""
+        return self.flat[start * self.width + column : stop * self.width : self.width]
+
+    def tell(self, place: int, result: WriteResult) -> None:
+        """Note what becomes of a row, should the transaction be committed."""
+        self._results[self._indexes[place]] = result
+
+    def tell_all(self, start: int, stop: int, results: Sequence[WriteResult]) -> None:
+        """Note what becomes of several rows in a row."""
+        self._results.update(zip(self._indexes[start:stop], results, strict=True))
+
+    def reject(self, place: int, error: RowRejectedError) -> None:
+        """Note that a row is bad. It stays in its place until ``restart``."""
+        self._rejected[self._indexes[place]] = error
+
+    def is_rejected(self, place: int) -> bool:
+        """Whether the row in a place has been found bad."""
+        return self._indexes[place] in self._rejected
+
+    def index(self, place: int) -> int:
+        """Return where among all rows of the attempt the row in a place is."""
+        return self._indexes[place]
+
+    def place(self, index: int) -> int:
+        """Return how many rows are in that come before a row of the attempt."""
+        return sum(1 for known in self._indexes if known < index)
+
+    def restart(self) -> None:
+        """Forget what was told, since it was rolled back, and take out the rows that are bad."""
+        self._results.clear()
+        keep = [place for place, index in enumerate(self._indexes) if index not in self._rejected]
+        if len(keep) < self.size:
+            parts = [self.values(place, place + 1) for place in keep]
+            self.flat = list(itertools.chain.from_iterable(parts))
+            self._indexes = [self._indexes[place] for place in keep]
+            self.size = len(keep)
+
+    def reply(self) -> Reply:
+        """Return a verdict for every row; to be asked once the transaction is committed."""
+        total = len(self._rows)
+        if not self._rejected and not self._results:
+            return Uniform(self._usual, self.size)
+        verdicts: list[Verdict] = [self._usual] * total
+        for index, result in self._results.items():
+            verdicts[index] = result
+        for index, error in self._rejected.items():
+            verdicts[index] = error
+        if len(set(map(id, verdicts))) == 1:
+            return Uniform(verdicts[0], total)
+        return verdicts
+
+    def _take_out(self, unfit: dict[int, tuple[int, str]]) -> None:
+        for index, (column, why) in unfit.items():
+            name = self._columns[column]
+            self._rejected[index] = refused(f"column {name}: {why}", self._table, name)
+        if unfit:
+            self.restart()

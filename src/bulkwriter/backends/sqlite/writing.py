@@ -1,0 +1,276 @@
+"""The rows of one batch, written within a transaction: many a statement, and bad ones found in few."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkwriter.backends.sqlite.errors import BACKEND, code_of, is_row_fault, rejected
+from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
+from bulkwriter.errors import CheckViolationError
+from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED, Outcome, WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bulkwriter.backends.sqlite.batch import Batch
+    from bulkwriter.backends.sqlite.session import Session
+    from bulkwriter.backends.sqlite.statements import Statements
+
+_PARTS: Final = 8
+"""A statement that failed is written again in this many parts: one bad row among 512 costs 3 statements of it."""
+
+
+class RolledBackError(Exception):
+    """A trigger's RAISE(ROLLBACK) undid the whole transaction.
+
+    Args:
+        start: Where, among all rows of the attempt, those rows begin of which one did it.
+        stop: Where they end.
+    """
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__(start, stop)
+        self.start = start
+        self.stop = stop
+
+
+class Writing:
+    """Writes a batch within the transaction that is open, and notes what became of each row.
+
+    Every count is checked: a statement that wrote another number of rows than it was given is undone, and its rows are
+    looked at one by one. ``RolledBackError`` and ``sqlite3.Error`` leave the batch to be begun again.
+
+    Args:
+        session: The connection.
+        statements: How the rows are written.
+        batch: The rows.
+        may_decline: Whether an update may be declined by ``update_where``.
+
+    Attributes:
+        returned: For each place, what a row that was written by itself gave back.
+        went_singly: Whether any row had to be written by itself.
+    """
+
+    def __init__(self, session: Session, statements: Statements, batch: Batch, *, may_decline: bool) -> None:
+        self._session = session
+        self._connection = session.connection
+        self._cursor = session.connection.cursor()
+        self._statements = statements
+        self._table = statements.table
+        self._batch = batch
+        self._may_decline = may_decline
+        self._expects_conflicts = False
+        self._is_insert = statements.operation == "insert"
+        self._mode = statements.on_conflict if self._is_insert else "delete"
+        # Where a count can differ from what was expected, a statement must be undone that has succeeded.
+        self._is_guarded = bool(statements.returning) or self._table.has_triggers or self._mode in {"skip", "update"}
+        self._keys: KeyReader | None = None
+        if statements.key is not None and statements.key_places and is_exact(statements.key):
+            self._keys = KeyReader(self._table, statements.key, statements.key_places)
+        self.went_singly = False
+        self.returned: dict[int, tuple[Any, ...]] = {}
+
+    def write(self, start: int, stop: int) -> None:
+        """Write the rows from one place to another."""
+        size = self._statements.largest
+        while start < stop:
+            while size > stop - start:
+                size >>= 1
+            self._write_statement(start, start + size)
+            start += size
+
+    def write_singly(self, start: int, stop: int) -> None:
+        """Write the rows from one place to another, a statement each."""
+        for place in range(start, stop):
+            self._write_single(place)
+
+    # -- many rows a statement
+
+    def _write_statement(self, start: int, stop: int) -> None:
+        """Write rows in one statement; if that does not go as expected, in ever smaller ones."""
+        if stop - start == 1:
+            self._write_single(start)
+            return
+        try:
+            if self._write_together(start, stop):
+                return
+        except Exception as error:
+            self._require_row_fault(error, self._statements.sql(stop - start), stop - start)
+            if not self._connection.in_transaction:
+                raise RolledBackError(self._batch.index(start), self._batch.index(stop - 1) + 1) from error
+        step = (stop - start) // _PARTS or 1
+        for place in range(start, stop, step):
+            self._write_statement(place, place + step)
+
+    def _write_together(self, start: int, stop: int) -> bool:
+        """Write rows in one statement, and say whether all went as expected; if not, nothing has been written."""
+        if not self._is_guarded:
+            self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
+            return not self._is_insert or self._cursor.rowcount == stop - start
+        if not self._can_be_told(start, stop):
+            return False
+        self._cursor.execute("SAVEPOINT bulkwriter")
+        is_as_expected = False
+        try:
+            is_as_expected = self._write_guarded(start, stop)
+        finally:
+            if self._connection.in_transaction:
+                if not is_as_expected:
+                    self._cursor.execute("ROLLBACK TO bulkwriter")
+                self._cursor.execute("RELEASE bulkwriter")
+        return is_as_expected
+
+    def _can_be_told(self, start: int, stop: int) -> bool:
+        """Whether the fate of several rows of one statement can be told from what was there before it."""
+        if self._mode != "update" or not self._statements.may_conflict:
+            return True
+        if self._keys is None:
+            return False
+        # Two rows with one key: whether the second is an update depends on what becomes of the first.
+        width, flat = self._batch.width, self._batch.values(start, stop)
+        keys = [self._keys.read(flat[at : at + width]) for at in range(0, len(flat), width)]
+        return len(set(keys)) + max(0, keys.count(None) - 1) == len(keys)
+
+    def _write_guarded(self, start: int, stop: int) -> bool:
+        if self._mode == "delete":
+            self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
+            return not self._existing(start, stop)
+        present = self._expected_conflicts(start, stop)
+        rows = self._execute(start, stop)
+        places = range(start, stop)
+        written: Sequence[int] = places
+        if self._mode == "skip" and present:
+            written = [place for place in places if place not in present]
+        if (rows if isinstance(rows, int) else len(rows)) != len(written):
+            self._expects_conflicts = True
+            # With what was there known, skipped rows can be told; once more, then, if it was not.
+            return self._mode == "skip" and present is None and self._can_look_up and self._again(start, stop)
+        if not isinstance(rows, int) and not self._is_in_order(rows, written):
+            return False
+        self._tell(places, present or set(), None if isinstance(rows, int) else rows)
+        return True
+
+    def _again(self, start: int, stop: int) -> bool:
+        self._cursor.execute("ROLLBACK TO bulkwriter")
+        return self._write_guarded(start, stop)
+
+    @property
+    def _can_look_up(self) -> bool:
+        return self._statements.key is not None and self._statements.may_conflict
+
+    def _expected_conflicts(self, start: int, stop: int) -> set[int] | None:
+        """Return the places of the rows whose key is there already; ``None`` if that was not asked."""
+        if self._mode == "error" or not self._can_look_up:
+            return None
+        if self._mode == "skip" and not self._expects_conflicts:
+            return None  # most batches are new: look only when the count says otherwise
+        present = self._existing(start, stop)
+        self._expects_conflicts = bool(present)
+        return present
+
+    def _existing(self, start: int, stop: int) -> set[int]:
+        """Return the places of the rows whose key is in the table."""
+        statements, batch = self._statements, self._batch
+        given = [statements.columns.index(name) for name in statements.key_columns_given]
+        columns = [batch.column(column, start, stop) for column in given]
+        keys = columns[0] if len(columns) == 1 else list(itertools.chain.from_iterable(zip(*columns, strict=True)))
+        (found,) = self._cursor.execute(statements.existing(stop - start), keys).fetchone()
+        return set() if found is None else {start + int(number) for number in str(found).split(",")}
+
+    def _execute(self, start: int, stop: int) -> int | list[tuple[Any, ...]]:
+        """Execute the statement; return what it gave back, or how many rows it wrote if it gives nothing back."""
+        before = self._connection.total_changes
+        self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
+        if self._statements.returning:
+            return self._cursor.fetchall()
+        if self._table.is_view:
+            # SQLite counts no changes on a view; what its triggers did elsewhere shows that the row was not swallowed.
+            return int(self._connection.total_changes > before)
+        return self._cursor.rowcount
+
+    def _is_in_order(self, rows: list[tuple[Any, ...]], places: Sequence[int]) -> bool:
+        """Whether it is proven that what came back is in the order of what was sent."""
+        first = len(self._statements.wanted)
+        for number, column in enumerate(self._statements.proof_places, first):
+            sent = [self._batch.values(place, place + 1)[column] for place in places]
+            back = [row[number] for row in rows]
+            if sent != back or (len(self._statements.proof_places) < self._batch.width and None in sent):
+                return False
+        return True
+
+    def _tell(self, places: Iterable[int], present: set[int], rows: list[tuple[Any, ...]] | None) -> None:
+        """Note the fate of rows that went as expected."""
+        if rows is None and not present:
+            return
+        there = SKIPPED if self._mode == "skip" else UPDATED
+        given = iter(rows or ())
+        for place in places:
+            if place in present and (there is SKIPPED or rows is None):
+                self._batch.tell(place, there)
+            elif rows is not None:
+                outcome = Outcome.UPDATED if place in present else Outcome.INSERTED
+                self._batch.tell(place, self._result(outcome, next(given)))
+
+    def _result(self, outcome: Outcome, row: tuple[Any, ...]) -> WriteResult:
+        return WriteResult(outcome, dict(zip(self._statements.asked, row, strict=False)))
+
+    # -- one row a statement
+
+    def _write_single(self, place: int) -> None:
+        self.went_singly = True
+        sql = self._statements.sql(1)
+        was_there = False
+        try:
+            if self._mode == "update" and self._can_look_up:
+                was_there = bool(self._existing(place, place + 1))
+            rows = self._execute(place, place + 1)
+        except Exception as error:
+            self._require_row_fault(error, sql, 1)
+            self._reject(place, error)
+            if not self._connection.in_transaction:
+                index = self._batch.index(place)
+                raise RolledBackError(index + 1, index + 1) from error
+            return
+        if self._mode == "delete":
+            self._check_deleted(place)
+        elif not rows:
+            self._nothing_written(place, was_there=was_there)
+        elif isinstance(rows, int) or not self._statements.wanted:
+            if was_there:
+                self._batch.tell(place, UPDATED)
+        else:
+            self._batch.tell(place, self._result(Outcome.UPDATED if was_there else Outcome.INSERTED, rows[0]))
+        if rows and not isinstance(rows, int):
+            self.returned[place] = rows[0]
+
+    def _check_deleted(self, place: int) -> None:
+        if self._table.has_triggers and self._existing(place, place + 1):
+            self._swallowed(place, "deleting")
+
+    def _nothing_written(self, place: int, *, was_there: bool) -> None:
+        """Tell a row that met another from one that a trigger dropped."""
+        if self._mode == "skip" and (not self._table.has_triggers or bool(self._existing(place, place + 1))):
+            self._batch.tell(place, SKIPPED)
+        elif self._mode == "update" and was_there and self._may_decline:
+            self._batch.tell(place, UNCHANGED)
+        else:
+            self._swallowed(place, "writing")
+
+    def _swallowed(self, place: int, doing: str) -> None:
+        message = f"table {self._table.label}: the row was swallowed by a trigger: {doing} it changed nothing"
+        error = CheckViolationError(message, backend=BACKEND, table=self._table.label)
+        self._batch.reject(place, error)
+
+    def _reject(self, place: int, error: Exception) -> None:
+        values = self._batch.values(place, place + 1)
+        self._batch.reject(place, rejected(error, self._table.label, self._statements.columns, values))
+
+    def _require_row_fault(self, error: Exception, sql: str, rows: int) -> None:
+        """Raise an error that is no row's fault: nothing is ever searched for because of it."""
+        if is_row_fault(error):
+            return
+        # "Malformed JSON" and "no such table" have the same code; but only the latter is found without any values.
+        values = rows * self._batch.width
+        if code_of(error) != "SQLITE_ERROR" or not self._session.compiles(sql, values):
+            raise error
