@@ -22,6 +22,7 @@ import time
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import quote
 
 from bulkwriter import BulkWriterError, Counts, InvalidValueError, Outcome, Statistics, connect
 
@@ -59,9 +60,9 @@ class Run:
 
     on_conflict: Literal["error", "skip"]
     points: range
-    answers: list[Answer | None] = dataclasses.field(init=False)
-    latencies: list[float] = dataclasses.field(default_factory=list)
-    errors: list[BulkWriterError] = dataclasses.field(default_factory=list)
+    answers: list[Answer | None] = dataclasses.field(init=False, repr=False)
+    latencies: list[float] = dataclasses.field(default_factory=list, repr=False)
+    errors: list[BulkWriterError] = dataclasses.field(default_factory=list, repr=False)
     seconds: float = 0.0
     statistics: Statistics = dataclasses.field(default_factory=Statistics)
 
@@ -94,7 +95,7 @@ async def write(path: Path, run: Run, callers: int) -> Run:
     """Write the rows of a run, each by the next caller that is free, and note what each caller heard."""
     todo = enumerate(run.points)
     began = time.perf_counter()
-    async with connect(f"sqlite:///{path}", "unicode", on_conflict=run.on_conflict) as writer:
+    async with connect(f"sqlite:///{quote(str(path))}", "unicode", on_conflict=run.on_conflict) as writer:
 
         async def caller() -> None:
             for index, code_point in todo:
