@@ -153,7 +153,7 @@ def misreported(missing: int) -> Action:
             return reply
         call.hit()
         if isinstance(reply, Uniform):
-            return dataclasses.replace(reply, rows=reply.rows - missing)
+            return Uniform(reply.verdict, reply.rows - missing)
         return reply[:-missing] if missing > 0 else [*reply, *reply[:1] * -missing]
 
     return act
@@ -221,7 +221,9 @@ def verdicts_of(reply: Reply, rows: int) -> Sequence[Verdict]:
 
 
 def any_stored(reply: Any) -> bool:
-    """Whether a reply says that something has been committed."""
+    """Whether a reply says that something has been committed; what is no reply cannot say otherwise."""
+    if not isinstance(reply, list | Uniform):
+        return True
     verdicts = (reply.verdict,) if isinstance(reply, Uniform) else reply
     return any(isinstance(verdict, WriteResult) for verdict in verdicts)
 

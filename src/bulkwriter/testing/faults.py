@@ -9,6 +9,7 @@ import functools
 import random
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+from bulkwriter.contract import Attempt
 from bulkwriter.errors import (
     BackendUnavailableError,
     CheckViolationError,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from bulkwriter.backend import Backend
-    from bulkwriter.contract import Attempt, Reply, Verdict
+    from bulkwriter.contract import Reply, Verdict
 
 BackendT = TypeVar("BackendT", bound="Backend")
 During: TypeAlias = Literal["attempt", "settle", "open"]
@@ -90,7 +91,7 @@ class FaultScript:
     """
 
     def __init__(self) -> None:
-        self.attempts = 0
+        self.attempts: int = 0
         self._hits: collections.Counter[str] = collections.Counter()
         self._steps: dict[During, collections.deque[_Step]] = {
             "attempt": collections.deque(),
@@ -458,7 +459,7 @@ class FaultScript:
         others = [row for index, row in enumerate(attempt.rows) if index not in decided]
         if not others:
             return list(decided.values())
-        part = dataclasses.replace(attempt, rows=others, token=None)
+        part = Attempt(attempt.plan, others, attempt.number, careful=attempt.careful, identity=attempt.identity)
         # Before the call, since an attempt that is given up on never returns.
         attempt.token = _Part(self, part, decided)
         return _merged(await call(part), part, decided)

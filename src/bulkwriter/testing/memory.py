@@ -49,7 +49,7 @@ class MemoryPlan(Plan):
     def __init__(self, operation: Operation, columns: tuple[str, ...], key_columns: tuple[str, ...]) -> None:
         super().__init__(operation, columns)
         is_whole = bool(key_columns) and all(column in columns for column in key_columns)
-        self.key_positions = tuple(columns.index(column) for column in key_columns) if is_whole else ()
+        self.key_positions: tuple[int, ...] = tuple(columns.index(column) for column in key_columns) if is_whole else ()
 
 
 class _Try:
@@ -83,6 +83,17 @@ class MemoryBackend(Backend):
     name: ClassVar[str] = "memory"
     capabilities: ClassVar[Capabilities] = Capabilities(isolates=True, processes=False)
     limits: ClassVar[Limits] = Limits()
+
+    table: str
+    columns: tuple[str, ...] | None
+    on_conflict: OnConflict
+    allows_coalescing: bool
+    ledger: bool
+    key_columns: tuple[str, ...] = ()
+    is_open: bool = False
+    store: MemoryTable
+    returning: tuple[str, ...]
+    faults: FaultScript | None
 
     def __init__(
         self,

@@ -75,18 +75,20 @@ class MemoryTable:
             generated: By column, a function of the whole row that computes it. Nobody can write such a column.
             max_row_bytes: The largest row, as ``sys.getsizeof`` adds up its values; -1 = no limit.
         """
-        self.name = name
-        self.columns = None if columns is None else tuple(columns)
-        self.key = tuple(key)
-        self.not_null = tuple(dict.fromkeys((*self.key, *not_null)))
-        self.unique = tuple((one,) if isinstance(one, str) else tuple(one) for one in unique)
-        self.checks = dict(checks or {})
-        self.defaults = dict(defaults or {})
-        self.foreign_keys = dict(foreign_keys or {})
-        self.types = dict(types or {})
-        self.generated = dict(generated or {})
-        self.max_row_bytes = max_row_bytes
-        self.is_dropped = False
+        self.name: str = name
+        self.columns: tuple[str, ...] | None = None if columns is None else tuple(columns)
+        self.key: tuple[str, ...] = tuple(key)
+        self.not_null: tuple[str, ...] = tuple(dict.fromkeys((*self.key, *not_null)))
+        self.unique: tuple[tuple[str, ...], ...] = tuple(
+            (one,) if isinstance(one, str) else tuple(one) for one in unique
+        )
+        self.checks: dict[str, Callable[[Mapping[str, Any]], object]] = dict(checks or {})
+        self.defaults: dict[str, Any] = dict(defaults or {})
+        self.foreign_keys: dict[str, Container[Any] | None] = dict(foreign_keys or {})
+        self.types: dict[str, type | tuple[type, ...]] = dict(types or {})
+        self.generated: dict[str, Callable[[Mapping[str, Any]], Any]] = dict(generated or {})
+        self.max_row_bytes: int = max_row_bytes
+        self.is_dropped: bool = False
         self.ledger: dict[str, list[Verdict]] = {}
         self._rows: dict[int, Row] = {}
         self._row_ids = itertools.count()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,7 +29,12 @@ class Item:
     amount: int
 
 
-ItemTuple = collections.namedtuple("ItemTuple", ["id", "name", "amount"])  # noqa: PYI024 - the kind callers have
+class ItemTuple(NamedTuple):
+    """A row as a named tuple."""
+
+    id: int
+    name: str
+    amount: int
 
 
 class Stranger:

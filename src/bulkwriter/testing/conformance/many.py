@@ -99,6 +99,14 @@ class ManyPromises:
         assert [report.counts.total for report in reports] == [40] * 3
         assert isinstance(await scene.answer(first), WriteResult)
 
+    async def test_thousands_of_rows_pass_in_the_backends_own_sizes(self, scene: Scene) -> None:
+        """With the defaults of the backend, and a few bad rows anywhere: each of them is found, the others stored."""
+        bad = {0, 17, 1023, 1024, 1999}
+        writer = await scene.writer(FaultScript().poison(lambda row: row["id"] in bad))
+        report = await scene.insert_many(writer, [make_row(number) for number in range(2000)])
+        assert {index for index, _ in report.errors} == bad
+        assert report.counts.written == 1995
+
     async def test_faults_do_not_unbalance_the_report(self, scene: Scene) -> None:
         """Retries, leftovers and bad rows end in one answer a row."""
         faults = FaultScript().throttle().passing(1).leave_unprocessed(3).fail_before_commit().deadlock()

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 ROWS = 20
 KINDS = ("check", "null", "missing", "foreign key", "key", "unique", "type")
-PLACES = {"the first": (0,), "one in the middle": (9,), "the last": (19,), "several": (0, 3, 4, 11, 19)}
+PLACES: dict[str, tuple[int, ...]] = {
+    "the first": (0,),
+    "one in the middle": (9,),
+    "the last": (19,),
+    "several": (0, 3, 4, 11, 19),
+}
 
 
 class RejectionPromises:

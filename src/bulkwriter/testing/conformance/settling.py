@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IMPATIENT = RetryPolicy(max_time=0.2, initial_backoff=0.001, max_backoff=0.01)
-HASTY = RetryPolicy(max_time=30, attempt_timeout=0.1, initial_backoff=0.001, max_backoff=0.01)
+HASTY = RetryPolicy(max_time=30, attempt_timeout=0.25, initial_backoff=0.001, max_backoff=0.01)
 LEDGER = pytest.mark.parametrize("ledger", [False, True], ids=["without a ledger", "with a ledger"])
 
 

@@ -64,14 +64,14 @@ class StopPromises:
 
     async def test_a_forced_stop_ends_retries_as_not_written(self, scene: Scene) -> None:
         """A row that awaits a retry is proven not applied."""
-        faults = FaultScript().throttle(wait=60)
+        faults = FaultScript().throttle(wait=20)
         writer = await scene.writer(faults)
         calls = [scene.start(writer, make_row(number)) for number in range(3)]
         await faults.wait_for("throttle")
         await asyncio.sleep(0.01)
         await writer.stop(force=True)
         for call in calls:
-            assert isinstance(await scene.answer(call), NotWrittenError)
+            assert isinstance(await scene.answer(call), BatcherStoppedError)
         assert await scene.target.rows() == []
 
     async def test_a_forced_stop_ends_settling_as_unknown(self, scene: Scene) -> None:
@@ -129,6 +129,17 @@ class StopPromises:
         await writer.stop(force=True)
         for call in calls:
             assert isinstance(await scene.answer(call), BulkWriterError)
+        assert await scene.target.rows() == []
+
+    async def test_a_forced_stop_while_opening_leaves_nobody_waiting(self, scene: Scene) -> None:
+        """Rows that wait for a database that does not even let itself be opened are not written."""
+        faults = FaultScript().hang(during="open")
+        writer = scene.make_writer(faults)
+        calls = [scene.start(writer, make_row(number)) for number in range(5)]
+        await faults.wait_for("hang")
+        await writer.stop(force=True)
+        for call in calls:
+            assert isinstance(await scene.answer(call), BatcherStoppedError)
         assert await scene.target.rows() == []
 
     async def test_a_writer_can_be_stopped_before_it_was_opened(self, scene: Scene) -> None:

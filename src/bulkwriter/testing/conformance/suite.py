@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from bulkwriter.testing.conformance.attempts import AttemptPromises
 from bulkwriter.testing.conformance.columns import ColumnPromises, ReturningPromises
 from bulkwriter.testing.conformance.door import DoorPromises
 from bulkwriter.testing.conformance.failures import FailurePromises
@@ -19,7 +20,7 @@ from bulkwriter.testing.conformance.rejections import RejectionPromises
 from bulkwriter.testing.conformance.scene import SENTINEL, Scene
 from bulkwriter.testing.conformance.settling import SettlingPromises
 from bulkwriter.testing.conformance.stopping import FlushPromises, StopPromises
-from bulkwriter.testing.conformance.waiting import CancellationPromises, DeadlinePromises
+from bulkwriter.testing.conformance.waiting import CancellationPromises, DeadlinePromises, QueuePromises
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,12 +40,14 @@ class ConformanceSuite(
     FailurePromises,
     SettlingPromises,
     DeadlinePromises,
+    QueuePromises,
     CancellationPromises,
     StopPromises,
     FlushPromises,
     ManyPromises,
     ProcessBatchPromises,
     OpeningPromises,
+    AttemptPromises,
 ):
     """What every backend promises. Derive a test class from it and give it a fixture named ``target``."""
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from bulkwriter.errors import DeadlineExceededError, OutcomeUnknownError
+from bulkwriter.errors import DeadlineExceededError, OutcomeUnknownError, QueueFullError
 from bulkwriter.results import WriteResult
 from bulkwriter.testing.conformance.scene import Scene, make_row
 from bulkwriter.testing.faults import FaultScript
 
-SOON = 0.15
+SOON = 0.1
+"""A deadline that comes while something else hangs, however slow the machine is."""
+LATER = 0.5
+"""A deadline that comes when the row is in flight already."""
 
 
 class DeadlinePromises:
@@ -38,7 +41,7 @@ class DeadlinePromises:
         """Its batch goes on undisturbed, and its neighbours hear how it went."""
         faults = FaultScript().hang()
         writer = await scene.writer(faults)
-        impatient = scene.start(writer, make_row(1), timeout=SOON)
+        impatient = scene.start(writer, make_row(1), timeout=LATER)
         patient = scene.start(writer, make_row(2))
         await faults.wait_for("hang")
         answer = await scene.answer(impatient)
@@ -79,6 +82,17 @@ class DeadlinePromises:
         faults.release()
         assert await scene.answer(own) == WriteResult(scene.new())
 
+    async def test_a_row_that_waits_for_the_opening_has_a_deadline_too(self, scene: Scene) -> None:
+        """A database that does not let itself be opened holds nobody beyond it."""
+        faults = FaultScript().hang(during="open")
+        writer = scene.make_writer(faults)
+        patient = scene.start(writer, make_row(1))
+        late = await scene.insert(writer, make_row(2), timeout=SOON)
+        assert isinstance(late, DeadlineExceededError)
+        await faults.wait_for("hang")
+        faults.release()
+        assert await scene.answer(patient) == WriteResult(scene.new())
+
     async def test_a_delete_has_a_deadline_too(self, scene: Scene) -> None:
         """A delete that was not sent in time is not done."""
         scene.need("delete")
@@ -92,6 +106,54 @@ class DeadlinePromises:
         faults.release()
         await first
         assert await scene.stored(2) is not None
+
+
+class QueuePromises:
+    """The queue is bounded: who finds it full waits for a place, or hears so."""
+
+    async def test_a_full_queue_makes_callers_wait_in_order(self, scene: Scene) -> None:
+        """A caller that waits for a place counts as accepted, and its row is stored like any other."""
+        faults = FaultScript().hang()
+        writer = await scene.writer(faults, max_batch_size=2, max_queue_size=4, concurrency=1)
+        calls = [scene.start(writer, make_row(number)) for number in range(2)]
+        await faults.wait_for("hang")
+        calls += [scene.start(writer, make_row(number)) for number in range(2, 20)]
+        await asyncio.sleep(0)
+        assert writer.statistics().accepted == 20
+        faults.release()
+        assert [await scene.answer(call) for call in calls] == [WriteResult(scene.new())] * 20
+
+    @pytest.mark.parametrize("by", ["insert", "submit"])
+    async def test_a_full_queue_may_refuse(self, scene: Scene, by: str) -> None:
+        """``submit`` never waits, nor does ``insert`` with ``when_full="raise"``: ``QueueFullError``, not written."""
+        faults = FaultScript().hang()
+        when_full = "raise" if by == "insert" else "wait"
+        writer = await scene.writer(faults, max_batch_size=2, max_queue_size=4, concurrency=1, when_full=when_full)
+        calls = [scene.start(writer, make_row(number)) for number in range(2)]
+        await faults.wait_for("hang")
+        calls += [scene.start(writer, make_row(number)) for number in range(2, 6)]
+        await asyncio.sleep(0)
+        refused = make_row(6)
+        answer = await scene.insert(writer, refused) if by == "insert" else (await scene.submit(writer, [refused]))[0]
+        assert isinstance(answer, QueueFullError)
+        assert answer.safe_to_retry
+        faults.release()
+        assert [await scene.answer(call) for call in calls] == [WriteResult(scene.new())] * 6
+
+    async def test_a_caller_cancelled_while_it_waits_for_a_place_is_withdrawn(self, scene: Scene) -> None:
+        """Its row is never sent, and whoever waits behind it moves up."""
+        faults = FaultScript().hang()
+        writer = await scene.writer(faults, max_batch_size=1, max_queue_size=1, concurrency=1)
+        calls = [scene.start(writer, make_row(0))]
+        await faults.wait_for("hang")
+        calls += [scene.start(writer, make_row(number)) for number in range(1, 5)]
+        await asyncio.sleep(0)
+        calls[3].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calls.pop(3)
+        faults.release()
+        assert [await scene.answer(call) for call in calls] == [WriteResult(scene.new())] * 4
+        assert await scene.stored(3) is None
 
 
 class CancellationPromises:
@@ -147,7 +209,7 @@ class CancellationPromises:
 
     async def test_a_caller_cancelled_while_its_row_awaits_a_retry_withdraws_it(self, scene: Scene) -> None:
         """A row that is proven not applied, and that nobody waits for, is not sent again."""
-        faults = FaultScript().throttle(wait=0.1)
+        faults = FaultScript().throttle(wait=0.4)
         writer = await scene.writer(faults)
         calls = [scene.start(writer, make_row(number)) for number in (1, 2)]
         await faults.wait_for("throttle")
