@@ -1,6 +1,7 @@
 """Write rows one at a time. Store them in bulk. Know what became of each."""
 
 from bulkwriter.batcher import AsyncBatcher
+from bulkwriter.connect import connect
 from bulkwriter.errors import (
     BackendUnavailableError,
     BatcherStoppedError,
@@ -51,4 +52,5 @@ __all__ = [
     "ThrottledError",
     "UniqueViolationError",
     "WriteResult",
+    "connect",
 ]

@@ -10,12 +10,11 @@ import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.dispatch import Dispatcher
-from bulkwriter.errors import BulkWriterError, QueueFullError, RowTooLargeError
+from bulkwriter.errors import BulkWriterError, OutcomeUnknownError, QueueFullError, RowTooLargeError
 from bulkwriter.flights import fail, settle_in_turns
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
@@ -317,8 +316,7 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             return await self._process(items)
         assert self._loop is not None
         call = functools.partial(self._process, items)
-        if not isinstance(self._executor, ProcessPoolExecutor):
-            # The context cannot be pickled, and another process has none of ours anyway.
+        if not _is_process_pool(self._executor):
             call = functools.partial(contextvars.copy_context().run, self._process, items)
         results = await self._loop.run_in_executor(self._executor, call)
         # A plain function, or a callable object, may return a coroutine: then that is what is to be awaited.
@@ -338,7 +336,7 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         waiters = batch.waiters
         if stop - start < len(waiters):
             waiters, results = waiters[start:stop], results[start:stop]
-        if any(issubclass(kind, Exception) for kind in set(map(type, results))):
+        if any(issubclass(kind, BaseException) for kind in set(map(type, results))):
             failed = self._settle_mixed(waiters, results)
         else:
             failed = 0
@@ -355,7 +353,8 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         """Give rows their results, some of which are exceptions, and return how many are."""
         failed = 0
         for waiter, result in zip(waiters, results, strict=True):
-            if isinstance(result, Exception):
+            # By its type: what only poses as an exception, as a mock can, cannot be raised.
+            if issubclass(type(result), BaseException):
                 failed += 1
                 if not waiter.done():
                     fail(waiter, _settable(result))
@@ -367,6 +366,13 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         """Give rows from ``start`` up to ``stop`` a new exception each that says the same as ``error``."""
         for place in range(start, stop):
             self._settle_place(batch, place, _settable(_copy_of(error)), "failed")
+
+
+def _is_process_pool(executor: Executor | None) -> bool:
+    """Whether it runs things in another process: there a context cannot go, and would mean nothing."""
+    # Its module takes longer to import than all of ours; whoever has made such a pool has it imported.
+    module = sys.modules.get("concurrent.futures.process")
+    return module is not None and isinstance(executor, module.ProcessPoolExecutor)
 
 
 def _is_coroutine_function(function: Callable[..., Any]) -> bool:
@@ -385,10 +391,13 @@ def _checked(results: Any, items: int) -> list[Any] | tuple[Any, ...]:
         kind = type(results).__name__
         message = f"process_batch must return a list with one result an item, or None, not {kind}"
         raise TypeError(message)
-    if not isinstance(results, list | tuple):
-        results = list(results)
-    if len(results) != items:
-        message = f"process_batch returned {len(results)} results for {items} items"
+    found = len(results)
+    if found == items and type(results) is not list and type(results) is not tuple:
+        # What says that it is short may still be endless.
+        results = list(itertools.islice(results, items + 1))
+        found = len(results)
+    if found != items:
+        message = f"process_batch returned {found} results for {items} items"
         raise ValueError(message)
     return cast("list[Any] | tuple[Any, ...]", results)
 
@@ -407,10 +416,19 @@ def _copy_of(error: Exception) -> Exception:
     return twin
 
 
-def _settable(error: Exception) -> Exception:
-    """Return what can be set on a future: ``StopIteration`` cannot, since ``await`` itself is made of it."""
+def _settable(error: BaseException) -> Exception:
+    """Return what can be set on a future.
+
+    ``StopIteration`` cannot: ``await`` itself is made of it. Nor should a cancellation: the caller would take it for its
+    own.
+    """
+    wrapped: Exception
     if isinstance(error, StopIteration):
         wrapped = RuntimeError("process_batch gave StopIteration, which cannot pass through an await")
-        wrapped.__cause__ = error
-        return wrapped
-    return error
+    elif isinstance(error, Exception):
+        return error
+    else:
+        why = f"process_batch gave {type(error).__name__} for this item: it may or may not have been processed"
+        wrapped = OutcomeUnknownError(why, attempts=1)
+    wrapped.__cause__ = error
+    return wrapped

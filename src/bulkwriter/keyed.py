@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,15 +21,18 @@ if TYPE_CHECKING:
     from bulkwriter.limits import QueueLimits
 
 
-@dataclasses.dataclass(slots=True)
 class Record:
     """What is remembered of a row that is not at its first attempt, or stands for others."""
 
-    accepted_at: float
-    attempts: int = 0
-    tries: int = 0
-    # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
-    chain: list[Parcel] = dataclasses.field(default_factory=list)
+    __slots__ = ("accepted_at", "attempts", "chain", "tries")
+
+    def __init__(self, accepted_at: float, chain: list[Parcel] | None = None) -> None:
+        self.accepted_at: float = accepted_at
+        # Attempts that had this row in them, and rounds of retrying: finding a bad neighbour takes several attempts.
+        self.attempts: int = 0
+        self.tries: int = 0
+        # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
+        self.chain: list[Parcel] = [] if chain is None else chain
 
 
 class KeyedDispatcher(Dispatcher[Any]):
