@@ -419,8 +419,8 @@ def _copy_of(error: Exception) -> Exception:
 def _settable(error: BaseException) -> Exception:
     """Return what can be set on a future.
 
-    ``StopIteration`` cannot: ``await`` itself is made of it. Nor should a cancellation: the caller would take it for its
-    own.
+    ``StopIteration`` cannot: ``await`` itself is made of it. Nor should a cancellation: its caller would take it for a
+    cancellation of its own.
     """
     wrapped: Exception
     if isinstance(error, StopIteration):

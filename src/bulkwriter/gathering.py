@@ -58,8 +58,9 @@ class Gathering:
             self.results[index] = answer
         elif isinstance(answer, Exception) and len(self._errors) < self._error_limit:
             self._errors.append((index, answer))
-        self.tally.add(fate_of(answer))
+        # First: whatever an answer does to who asks what it is, the one who waits for it is woken.
         self._count(1)
+        self.tally.add(fate_of(answer))
 
     def answer_alike(self, start: int, stop: int, answer: Any) -> None:
         """Take one good answer for all rows from ``start`` up to ``stop``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 from bulkwriter.errors import NotWrittenError, OutcomeUnknownError, RowRejectedError
 from bulkwriter.results import Outcome, WriteResult
@@ -144,12 +145,14 @@ _FATE_OF_OUTCOME = {outcome: outcome.value for outcome in Outcome}
 
 def fate_of(answer: object) -> str:
     """Return the name of the fate that a row's final answer stands for."""
-    if isinstance(answer, WriteResult):
-        return _FATE_OF_OUTCOME[answer.outcome]
-    if isinstance(answer, RowRejectedError):
+    # By its type: in the generic core a result may be anything, also what fails when it is asked for its class.
+    kind = type(answer)
+    if issubclass(kind, WriteResult):
+        return _FATE_OF_OUTCOME[cast("WriteResult", answer).outcome]
+    if issubclass(kind, RowRejectedError):
         return "rejected"
-    if isinstance(answer, NotWrittenError):
+    if issubclass(kind, NotWrittenError):
         return "not_written"
-    if isinstance(answer, OutcomeUnknownError):
+    if issubclass(kind, OutcomeUnknownError):
         return "unknown"
-    return "failed" if isinstance(answer, BaseException) else "succeeded"
+    return "failed" if issubclass(kind, BaseException) else "succeeded"
