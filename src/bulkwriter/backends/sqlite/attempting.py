@@ -1,47 +1,25 @@
-"""One attempt from BEGIN to COMMIT, on the backend's thread; what it answers is certain."""
+"""Attempts and their settling, on the backend's thread: whatever happens becomes a verdict."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from bulkwriter.backends.sqlite import deferred
-from bulkwriter.backends.sqlite.batch import Batch
-from bulkwriter.backends.sqlite.errors import BACKEND, code_of, not_applied, rejected
+from bulkwriter.backends.sqlite.errors import BACKEND, not_applied, not_written, rejected
 from bulkwriter.backends.sqlite.session import GaveUpError, Session
-from bulkwriter.backends.sqlite.writing import RolledBackError, Writing
+from bulkwriter.backends.sqlite.transaction import DoubtfulCommitError, Transaction, UnknownCulpritError
 from bulkwriter.contract import Doubtful, NotApplied, Suspect, Uniform
 from bulkwriter.errors import BackendUnavailableError, MisconfigurationError
-from bulkwriter.results import DELETED, INSERTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulkwriter.backends.sqlite.book import Book
     from bulkwriter.backends.sqlite.options import Options
     from bulkwriter.contract import Attempt, Reply
 
 logger = logging.getLogger("bulkwriter.sqlite")
-
-MULTI_ROW: Final = "multi-row"
-ROW_BY_ROW: Final = "row by row"
-CAREFUL: Final = "careful"
-
-
-class _OrphansError(Exception):
-    """Rows refer to what is not there, and have been rejected: the others are to be written again."""
-
-
-class _UnknownCulpritError(Exception):
-    """A deferred constraint fails, and it is not told for which row.
-
-    Args:
-        why: What SQLite said.
-    """
-
-    def __init__(self, why: sqlite3.Error) -> None:
-        super().__init__(str(why))
-        self.why = why
 
 
 class Attempting:
@@ -49,12 +27,14 @@ class Attempting:
 
     Args:
         session: The connection.
+        book: The ledger, if there is one.
         options: What the caller asked for.
         paths: Counts, for each way of writing, the attempts that took it.
     """
 
-    def __init__(self, session: Session, options: Options, paths: dict[str, int]) -> None:
+    def __init__(self, session: Session, book: Book | None, options: Options, paths: dict[str, int]) -> None:
         self._session = session
+        self._book = book
         self._options = options
         self._paths = paths
 
@@ -68,23 +48,60 @@ class Attempting:
         Returns:
             A verdict for every row.
         """
-        rows = len(attempt.rows)
+        rows, table = len(attempt.rows), self._options.table
         try:
-            return _Transaction(self._session, self._options, self._paths, attempt, gave_up).run()
-        except _UnknownCulpritError as error:
-            bad = rejected(error.why, self._options.table, (), ())
+            return self._run(attempt, gave_up)
+        except UnknownCulpritError as error:
+            bad = rejected(error.why, table, (), ())
             return Uniform(Suspect(bad) if rows > 1 else bad, rows)
         except GaveUpError as error:
-            return Uniform(NotApplied(given_up(self._options.table, error)), rows)
+            return Uniform(NotApplied(given_up(table, error)), rows)
         except MisconfigurationError as error:
             return Uniform(NotApplied(error, retry=False), rows)
-        except _DoubtfulCommitError as error:
+        except DoubtfulCommitError as error:
             return Uniform(Doubtful(error.__cause__), rows)
         except Exception as error:
             # Whatever it was, even a defect here: the transaction has been rolled back, so nothing is written.
             if not isinstance(error, sqlite3.Error | MemoryError):
-                logger.exception("table %s: writing %d rows failed", self._options.table, rows)
-            return Uniform(not_applied(error, self._options.table), rows)
+                logger.exception("table %s: writing %d rows failed", table, rows)
+            return Uniform(not_applied(error, table), rows)
+
+    def _run(self, attempt: Attempt, gave_up: Callable[[], bool]) -> Reply:
+        transaction = Transaction(self._session, self._book, self._options, attempt, gave_up)
+        reply = transaction.run()
+        self._paths[transaction.path] = self._paths.get(transaction.path, 0) + 1
+        return reply
+
+    def settle(self, attempt: Attempt, gave_up: Callable[[], bool]) -> Reply:
+        """Find out what became of an attempt whose COMMIT failed without saying whether it was done.
+
+        Returns:
+            A verdict for every row.
+
+        Raises:
+            NotWrittenError: The database cannot be asked now.
+        """
+        try:
+            return self._settle(attempt, gave_up)
+        except (sqlite3.Error, GaveUpError) as error:
+            raise not_written(error, self._options.table, "settling a batch") from error.__cause__
+        finally:
+            self._session.rollback()
+
+    def _settle(self, attempt: Attempt, gave_up: Callable[[], bool]) -> Reply:
+        session, book, rows = self._session, self._book, len(attempt.rows)
+        session.begin(gave_up)
+        if book is not None:
+            entry = book.bar(session.connection, session.table.schema, attempt)
+            if not entry.is_tombstone:
+                return book.reply(entry, attempt)
+        elif session.journal_mode != "wal":
+            return Uniform(Doubtful(can_settle=False), rows)
+        # The failed commit was not published, since readers look for it where the write-ahead log's index says. Only a
+        # recovery after a crash could still find its frames; the commit that follows here is written over them.
+        session.touch()
+        session.commit()
+        return Uniform(NotApplied(_commit_failed(self._options.table)), rows)
 
 
 def given_up(table: str, cause: BaseException | None = None) -> BackendUnavailableError:
@@ -94,100 +111,5 @@ def given_up(table: str, cause: BaseException | None = None) -> BackendUnavailab
     return error
 
 
-class _DoubtfulCommitError(Exception):
-    """COMMIT failed in a way that does not say whether the transaction will be there after a restart."""
-
-
-class _Transaction:
-    """One attempt: begun again without the rows that turn out to undo it as a whole."""
-
-    def __init__(
-        self, session: Session, options: Options, paths: dict[str, int], attempt: Attempt, gave_up: Callable[[], bool]
-    ) -> None:
-        self._session = session
-        self._options = options
-        self._paths = paths
-        self._attempt = attempt
-        self._gave_up = gave_up
-        self._singly = range(len(attempt.rows)) if attempt.careful else range(0)
-        self._is_tracing = False
-        self._went_singly = False
-        usual = DELETED if attempt.plan.operation == "delete" else INSERTED
-        # Before the lock is taken: nobody else needs to wait for values to be checked.
-        self._batch = Batch(attempt.rows, attempt.plan.columns, options.table, usual)
-
-    def run(self) -> Reply:
-        """Write, as often as it takes, and return a verdict for every row."""
-        while True:
-            try:
-                return self._once()
-            except (RolledBackError, _OrphansError):
-                # Each time a row is out, or a statement is narrowed down to single rows: it comes to an end.
-                self._session.rollback()
-                self._batch.restart()
-            except BaseException:
-                self._session.rollback()
-                raise
-
-    def _once(self) -> Reply:
-        session = self._session
-        session.begin(self._gave_up)
-        writing = self._written()
-        reply = self._batch.reply()
-        try:
-            session.commit()
-        except sqlite3.Error as error:
-            self._commit_failed(error, writing)
-        self._count_path()
-        return reply
-
-    def _written(self) -> Writing:
-        plan, batch = self._attempt.plan, self._batch
-        trace = deferred.traced_columns(self._session.table) if self._is_tracing else ()
-        statements = self._session.statements_for(plan, trace=trace)
-        writing = Writing(self._session, statements, batch, may_decline=self._options.update_where is not None)
-        start, stop = batch.place(self._singly.start), batch.place(self._singly.stop)
-        try:
-            writing.write(0, start)
-            writing.write_singly(start, stop)
-            writing.write(stop, batch.size)
-        except RolledBackError as error:
-            # Up to here all went well, and will again; the culprit is looked for row by row.
-            end = max(error.stop, self._singly.stop) if error.start in self._singly else error.stop
-            self._singly = range(error.start, end)
-            raise
-        finally:
-            self._went_singly = self._went_singly or writing.went_singly
-        return writing
-
-    # -- COMMIT
-
-    def _commit_failed(self, error: sqlite3.Error, writing: Writing) -> None:
-        code = code_of(error) or ""
-        if code.startswith("SQLITE_CONSTRAINT"):
-            self._find_orphans(error, writing)
-        if code.startswith("SQLITE_IOERR"):
-            raise _DoubtfulCommitError from error
-        raise error
-
-    def _find_orphans(self, error: sqlite3.Error, writing: Writing) -> None:
-        """Look for the rows because of which a deferred constraint fails."""
-        table = self._session.table
-        if self._attempt.plan.operation == "delete" or not table.foreign_keys:
-            raise _UnknownCulpritError(error)
-        if not self._is_tracing:
-            self._is_tracing = True
-            self._singly = range(len(self._attempt.rows))
-            raise _OrphansError
-        width = len(deferred.traced_columns(table))
-        left = {place: row[-width:] for place, row in writing.returned.items()}
-        found = deferred.orphans(self._session.connection, table, left)
-        if not found:
-            raise _UnknownCulpritError(error)
-        for place, key in found.items():
-            self._batch.reject(place, deferred.violation(table, key, error))
-        raise _OrphansError
-
-    def _count_path(self) -> None:
-        path = CAREFUL if self._attempt.careful else ROW_BY_ROW if self._went_singly else MULTI_ROW
-        self._paths[path] = self._paths.get(path, 0) + 1
+def _commit_failed(table: str) -> BackendUnavailableError:
+    return BackendUnavailableError(f"table {table}: the commit failed", backend=BACKEND, table=table)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 from bulkwriter.backend import Backend
 from bulkwriter.backends.sqlite import options as opt
 from bulkwriter.backends.sqlite.attempting import Attempting, given_up
+from bulkwriter.backends.sqlite.book import Book
 from bulkwriter.backends.sqlite.errors import BACKEND, not_written, refuse
 from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
 from bulkwriter.backends.sqlite.session import Session
 from bulkwriter.backends.sqlite.statements import Statements, identifying_key
 from bulkwriter.backends.sqlite.thread import Job, Worker
-from bulkwriter.contract import Capabilities, Limits, NotApplied, OnConflict, Operation, Plan, Uniform
+from bulkwriter.contract import Capabilities, Doubtful, Limits, NotApplied, OnConflict, Operation, Plan, Uniform
+from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -47,7 +49,7 @@ class SQLiteBackend(Backend):
     """Writes to a table of an SQLite database, through the standard library's ``sqlite3`` on a thread of its own."""
 
     name: ClassVar[str] = BACKEND
-    capabilities: ClassVar[Capabilities] = Capabilities(settles=True, ledger=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(settles=True)
     limits: ClassVar[Limits] = Limits(
         max_batch_size=2048,
         max_batch_bytes=16 * 2**20,
@@ -68,8 +70,8 @@ class SQLiteBackend(Backend):
         update_where: str | None = None,
         returning: Iterable[str] = (),
         ledger: bool = False,
-        ledger_table: str = "bulkwriter_ledger",
-        ledger_retention: float = 7 * 24 * 3600.0,
+        ledger_table: str = DEFAULT_TABLE,
+        ledger_retention: float = DEFAULT_RETENTION,
         setup: str = "",
         busy_timeout: float = 1.0,
         journal_mode: Literal["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"] | None = "WAL",
@@ -100,6 +102,7 @@ class SQLiteBackend(Backend):
         self.table = self._options.table
         self.columns = self._options.columns
         self.on_conflict = self._options.on_conflict
+        self.ledger = self._options.ledger
         self.allows_coalescing = on_conflict == "update" and update_columns is None and update_where is None
         self._opening = asyncio.Lock()
         self._worker: Worker | None = None
@@ -125,7 +128,8 @@ class SQLiteBackend(Backend):
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
-        session = Session(self._options)
+        book = Book(self._options) if self.ledger else None
+        session = Session(self._options, book)
         worker = Worker(f"bulkwriter sqlite {self.table}", session.close)
         try:
             self._target = await worker.submit(lambda _: self._opened(session), loop).wait()
@@ -134,7 +138,7 @@ class SQLiteBackend(Backend):
             raise
         self._loop, self._process = loop, os.getpid()
         self._session, self._worker = session, worker
-        self._attempting = Attempting(session, self._options, self.paths)
+        self._attempting = Attempting(session, book, self._options, self.paths)
         self._stop_at_exit = weakref.finalize(self, worker.stop_and_wait)
         key = identifying_key(self._target, self._options)
         self.key_columns = () if key is None else key.columns
@@ -200,10 +204,7 @@ class SQLiteBackend(Backend):
         Raises:
             MisconfigurationError: The backend is closed, or belongs to another event loop or process.
         """
-        attempting, worker = self._attempting, self._worker
-        if attempting is None or worker is None:
-            refuse("the backend is not open", self.table)
-        loop = self._check_here()
+        attempting, worker, loop = self._open_parts()
         job = worker.submit(lambda gave_up: attempting.attempt(attempt, gave_up), loop)
         attempt.token = job
         return await job.wait()
@@ -217,7 +218,16 @@ class SQLiteBackend(Backend):
         job: Job[Reply] | None = attempt.token
         if job is None or job.withdraw():
             return Uniform(NotApplied(given_up(self.table)), len(attempt.rows))
-        return await job.wait()
+        reply = await job.wait()
+        if not (isinstance(reply, Uniform) and isinstance(reply.verdict, Doubtful)):
+            return reply
+        attempting, worker, loop = self._open_parts()
+        return await worker.submit(lambda gave_up: attempting.settle(attempt, gave_up), loop).wait()
+
+    def _open_parts(self) -> tuple[Attempting, Worker, asyncio.AbstractEventLoop]:
+        if self._attempting is None or self._worker is None:
+            refuse("the backend is not open", self.table)
+        return self._attempting, self._worker, self._check_here()
 
     def _check_here(self) -> asyncio.AbstractEventLoop:
         """Return the event loop, having seen that it is the one to which the backend belongs."""

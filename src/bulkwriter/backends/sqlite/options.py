@@ -85,8 +85,6 @@ def checked(
         refuse(f'on_conflict must be "error", "skip" or "update", not {on_conflict!r}', name)
     if on_conflict != "update" and (update_columns is not None or update_where is not None):
         refuse(f'update_columns and update_where need on_conflict="update", not {on_conflict!r}', name)
-    if ledger:
-        refuse("ledger=True is not available yet", name)
     return Options(
         path=_path(path, name),
         table=name,

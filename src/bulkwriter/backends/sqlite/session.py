@@ -18,6 +18,7 @@ from bulkwriter.backends.sqlite.statements import Statements, identifying_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulkwriter.backends.sqlite.book import Book
     from bulkwriter.backends.sqlite.options import Options
     from bulkwriter.contract import Operation, Plan
 
@@ -45,10 +46,12 @@ class Session:
 
     Args:
         options: What the caller asked for.
+        book: The ledger, if there is one.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, book: Book | None = None) -> None:
         self._options = options
+        self._book = book
         self._connection: sqlite3.Connection | None = None
         self._table: target.Table | None = None
         self._statements: dict[tuple[Operation, tuple[str, ...], tuple[str, ...]], Statements] = {}
@@ -107,6 +110,8 @@ class Session:
             self._read_target()
             self._check_writable()
             self._set_journal_mode()
+            if self._book is not None:
+                self._create_ledger(self._book)
         except BaseException:
             self.close()
             raise
@@ -136,13 +141,35 @@ class Session:
 
     def _check_writable(self) -> None:
         """Write the database's header and take it back: says that file and folder can be written, while nothing is."""
-        connection, schema = self.connection, target.quoted(self.table.schema)
+        connection = self.connection
         self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"), None)
         try:
-            (version,) = connection.execute(f"PRAGMA {schema}.user_version").fetchone()
-            connection.execute(f"PRAGMA {schema}.user_version = {version}")
+            self.touch()
         finally:
             connection.execute("ROLLBACK")
+
+    def _create_ledger(self, book: Book) -> None:
+        connection, schema = self.connection, self.table.schema
+        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"), None)
+        try:
+            book.create(connection, schema)
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+        self._table = target.find_table(connection, self._options.table)
+
+    def touch(self) -> None:
+        """Write the database's header as it is."""
+        connection, schema = self.connection, target.quoted(self.table.schema)
+        (version,) = connection.execute(f"PRAGMA {schema}.user_version").fetchone()
+        connection.execute(f"PRAGMA {schema}.user_version = {version}")
+
+    @property
+    def journal_mode(self) -> str:
+        """The journal mode of the database that the target is in, in small letters."""
+        schema = target.quoted(self.table.schema)
+        return str(self.connection.execute(f"PRAGMA {schema}.journal_mode").fetchone()[0])
 
     # -- the target
 
