@@ -105,13 +105,13 @@ class FailurePromises:
         assert rejected == [3, 7]
         assert all(isinstance(answer, WriteResult) for number, answer in enumerate(answers) if number not in (3, 7))
 
-    async def test_a_throttled_batch_lets_others_pass(self, scene: Scene) -> None:
-        """Nobody sleeps in a slot that others need: new rows are written while one waits for its retry."""
-        faults = FaultScript().throttle(wait=20)
+    async def test_a_row_that_waits_for_its_retry_takes_no_slot(self, scene: Scene) -> None:
+        """Nobody sleeps in a slot that others need: while a row left unprocessed waits, new rows are written."""
+        faults = FaultScript().leave_unprocessed(1, wait=20)
         writer = await scene.writer(faults, concurrency=1)
-        slow = scene.start(writer, make_row(1))
-        await faults.wait_for("throttle")
-        assert await scene.insert(writer, make_row(2)) == WriteResult(scene.new())
+        quick, slow = (scene.start(writer, make_row(number)) for number in (1, 2))
+        assert await scene.answer(quick) == WriteResult(scene.new())
+        assert await scene.insert(writer, make_row(3)) == WriteResult(scene.new())
         assert not slow.done()
         slow.cancel()
         await asyncio.wait([slow])
