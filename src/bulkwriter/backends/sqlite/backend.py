@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import weakref
@@ -16,7 +17,7 @@ from bulkwriter.backends.sqlite.errors import BACKEND, not_written, refuse
 from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
 from bulkwriter.backends.sqlite.session import Session
 from bulkwriter.backends.sqlite.statements import Statements, identifying_key
-from bulkwriter.backends.sqlite.thread import Job, Worker
+from bulkwriter.backends.sqlite.thread import Job, Worker, tell
 from bulkwriter.contract import Capabilities, Doubtful, Limits, NotApplied, OnConflict, Operation, Plan, Uniform
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
 
@@ -111,7 +112,7 @@ class SQLiteBackend(Backend):
         self._target: Table | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
-        self._stop_at_exit: weakref.finalize[..., Any] | None = None
+        self._forgotten: weakref.finalize[..., Any] | None = None
 
     async def open(self) -> None:
         """Connect, and check the file, the table, its columns and the options.
@@ -130,7 +131,8 @@ class SQLiteBackend(Backend):
         loop = asyncio.get_running_loop()
         book = Book(self._options) if self.ledger else None
         session = Session(self._options, book)
-        worker = Worker(f"bulkwriter sqlite {self.table}", session.close)
+        table = self.table
+        worker = Worker(f"bulkwriter sqlite {table}", session.close, lambda: given_up(table))
         try:
             self._target = await worker.submit(lambda _: self._opened(session), loop).wait()
         except BaseException:
@@ -139,7 +141,9 @@ class SQLiteBackend(Backend):
         self._loop, self._process = loop, os.getpid()
         self._session, self._worker = session, worker
         self._attempting = Attempting(session, book, self._options, self.paths)
-        self._stop_at_exit = weakref.finalize(self, worker.stop_and_wait)
+        # A backend that nobody closed: without it, its thread would wait for ever, with the file open.
+        self._forgotten = weakref.finalize(self, worker.stop)
+        self._forgotten.atexit = False
         key = identifying_key(self._target, self._options)
         self.key_columns = () if key is None else key.columns
         if key is not None and not is_exact(key):
@@ -166,14 +170,16 @@ class SQLiteBackend(Backend):
         self._worker = self._session = self._attempting = None
         if worker is None or session is None:
             return
-        assert self._stop_at_exit is not None
-        self._stop_at_exit.detach()
+        if self._forgotten is not None:
+            self._forgotten.detach()
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        worker.stop(abort=force, then=lambda: tell(loop, ended.set))
         if force:
             session.interrupt()
-        last = worker.submit(lambda _: session.close(), asyncio.get_running_loop())
-        worker.stop()
-        async with asyncio.timeout(_FORCED_PATIENCE if force else None):
-            await last.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FORCED_PATIENCE if force else None):
+                await ended.wait()
 
     def plan(self, operation: Operation, columns: tuple[str, ...]) -> Plan:
         """Return how rows of these columns are written.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.sqlite.errors import refused
 from bulkwriter.backends.sqlite.values import find_unfit
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Reply, Verdict
     from bulkwriter.errors import RowRejectedError
     from bulkwriter.results import WriteResult
+
+# Rows that are flattened and checked in one go: what runs in C holds Python's lock, and the event loop waits for it.
+_BLOCK: Final = 512
 
 
 class Batch:
@@ -47,10 +50,12 @@ class Batch:
         self._results: dict[int, WriteResult] = {}
         self._indexes: Sequence[int] = range(len(rows))
         self.width = len(columns)
-        self.flat: list[Any] = list(itertools.chain.from_iterable(rows))
-        assert len(self.flat) == len(rows) * self.width, "each row has a value for each column"
+        self.flat: list[Any] = []
         self.size = len(rows)
-        self._take_out(find_unfit(self.flat, self.width))
+        for start in range(0, self.size, _BLOCK):
+            self._add(start, rows[start : start + _BLOCK])
+        if self._rejected:
+            self.restart()
 
     def values(self, start: int, stop: int) -> list[Any]:
         """Return the values of the rows from one place to another, one row after the other."""
@@ -108,9 +113,11 @@ class Batch:
             return Uniform(verdicts[0], total)
         return verdicts
 
-    def _take_out(self, unfit: dict[int, tuple[int, str]]) -> None:
-        for index, (column, why) in unfit.items():
+    def _add(self, start: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Take in some of the rows, from an index on."""
+        flat = list(itertools.chain.from_iterable(rows))
+        assert len(flat) == len(rows) * self.width, "each row has a value for each column"
+        for index, (column, why) in find_unfit(flat, self.width).items():
             name = self._columns[column]
-            self._rejected[index] = refused(f"column {name}: {why}", self._table, name)
-        if unfit:
-            self.restart()
+            self._rejected[start + index] = refused(f"column {name}: {why}", self._table, name)
+        self.flat += flat

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from bulkwriter.contract import NotApplied
@@ -118,9 +119,10 @@ def refused(message: str, table: str, column: str | None = None) -> InvalidValue
 
 def not_written(error: Exception, table: str, doing: str = "writing") -> NotWrittenError:
     """Return what every caller hears of an error that is no row's fault."""
-    code = code_of(error) or type(error).__name__
+    # SQLite's own messages name tables and columns; those of anything else may hold what they are about.
+    said = f"{error} ({code_of(error)})" if isinstance(error, sqlite3.Error) else type(error).__name__
     kind = MisconfigurationError if is_misconfiguration(error) else BackendUnavailableError
-    return signed(kind(f"table {table}: {doing} failed: {error} ({code})"), table, error)
+    return signed(kind(f"table {table}: {doing} failed: {said}"), table, error)
 
 
 def not_applied(error: Exception, table: str) -> NotApplied:

@@ -86,7 +86,7 @@ def checked(
     if on_conflict != "update" and (update_columns is not None or update_where is not None):
         refuse(f'update_columns and update_where need on_conflict="update", not {on_conflict!r}', name)
     return Options(
-        path=_path(path, name),
+        path=_path(path, name, is_uri=_flag("uri", uri, name)),
         table=name,
         columns=_names("columns", columns, name),
         on_conflict=on_conflict,  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def checked(
     )
 
 
-def _path(path: object, table: str) -> str | Connect:
+def _path(path: object, table: str, *, is_uri: bool) -> str | Connect:
     if isinstance(path, sqlite3.Connection):
         message = (
             "path must be the database's file name or a function that returns a new sqlite3.Connection: the backend "
@@ -116,7 +116,8 @@ def _path(path: object, table: str) -> str | Connect:
     if isinstance(path, str | os.PathLike):
         name = os.fspath(path)
         if isinstance(name, str) and name:
-            return name
+            # The current folder may be another one by the time the file is opened, or opened again.
+            return name if name == MEMORY or is_uri else os.path.abspath(name)  # noqa: PTH100 - keeps ".." and links
     if callable(path):
         return path
     message = 'path must be a file name, ":memory:" or a function that returns a sqlite3.Connection'

@@ -38,7 +38,7 @@ _MOST_PLANS: Final = 128
 
 
 class GaveUpError(Exception):
-    """The attempt was given up while it waited for the lock; nothing was written."""
+    """The attempt was given up before its commit; nothing is written."""
 
 
 class Session:
@@ -55,6 +55,7 @@ class Session:
         self._connection: sqlite3.Connection | None = None
         self._table: target.Table | None = None
         self._statements: dict[tuple[Operation, tuple[str, ...], tuple[str, ...]], Statements] = {}
+        self._is_ending = False
         self._file: tuple[int, int] | None = None
         self.variables = 999
 
@@ -94,11 +95,17 @@ class Session:
                 logger.warning("table %s: closing the connection failed", self._options.table, exc_info=True)
 
     def interrupt(self) -> None:
-        """End the statement that is running, from another thread; its transaction is rolled back."""
+        """End what is running, from another thread: the statement now, the transaction before its next one."""
+        self._is_ending = True
         connection = self._connection
         if connection is not None:
             with contextlib.suppress(sqlite3.ProgrammingError):  # it was closed in the meantime
                 connection.interrupt()
+
+    def check_ending(self) -> None:
+        """Raise ``GaveUpError`` if the session has been interrupted."""
+        if self._is_ending:
+            raise GaveUpError
 
     def _connect(self) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
@@ -119,6 +126,8 @@ class Session:
 
     def _configure(self) -> None:
         connection, options = self.connection, self._options
+        if hasattr(connection, "autocommit"):  # Python 3.12: a caller's function may have said False
+            connection.autocommit = True
         connection.isolation_level = None
         connection.row_factory = None
         connection.text_factory = str
@@ -191,19 +200,21 @@ class Session:
         return known
 
     def _read_target(self) -> None:
+        """Look up the target; if it does not fit, what is known stays as it was, and is looked up again next time."""
         self._statements.clear()
-        self._table = target.find_table(self.connection, self._options.table)
-        check_options(self._table, self._options)
-        self._check_sql()
+        table = target.find_table(self.connection, self._options.table)
+        check_options(table, self._options)
+        self._check_sql(table)
+        self._table = table
 
-    def _check_sql(self) -> None:
+    def _check_sql(self, table: target.Table) -> None:
         """Have SQLite compile what will be run, so that a wrong expression is told now."""
-        statements = Statements(self.table, self._options, "insert", self.table.writable, variables=self.variables)
+        statements = Statements(table, self._options, "insert", table.writable, variables=self.variables)
         try:
             self.connection.execute(f"EXPLAIN {statements.sql(1)}", [None] * statements.width)
         except sqlite3.Error as error:
-            message = f"table {self.table.label}: SQLite does not accept these options on it: {error}"
-            refuse(message, self.table.label, error.with_traceback(None))
+            message = f"table {table.label}: SQLite does not accept these options on it: {error}"
+            refuse(message, table.label, error.with_traceback(None))
 
     def compiles(self, sql: str, values: int) -> bool:
         """Whether SQLite can compile a statement: if so, what it failed with lies in the values."""
@@ -260,6 +271,7 @@ class Session:
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= patience:
                     raise
+            self.check_ending()
             if gave_up is not None and gave_up():
                 raise GaveUpError
             # Some kinds of "busy" are told at once, without a wait.
@@ -294,7 +306,7 @@ def _connected(options: Options) -> sqlite3.Connection:
     name = path
     if not options.uri and not options.is_in_memory:
         # A mistyped path must not leave an empty database behind; with setup= the file may be new.
-        name = f"{pathlib.Path(path).absolute().as_uri()}?mode={'rwc' if options.setup else 'rw'}"
+        name = f"{pathlib.Path(path).as_uri()}?mode={'rwc' if options.setup else 'rw'}"
     return sqlite3.connect(
         name,
         timeout=_BUSY_QUANTUM,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import queue
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -58,6 +60,11 @@ class Job(Generic[ResultT]):
         else:
             self._tell(self.answer.set_result, result)
 
+    def abandon(self, error: Exception) -> None:
+        """Answer it with an error, on the thread, without having done anything."""
+        if self._take_ticket():
+            self._tell(self.answer.set_exception, error)
+
     def _was_given_up(self) -> bool:
         return self._is_given_up
 
@@ -69,32 +76,41 @@ class Job(Generic[ResultT]):
         return True
 
     def _tell(self, settle: Callable[[Any], None], answer: object) -> None:
-        def tell() -> None:
+        def settle_on_loop() -> None:
             if not self.answer.done():
                 settle(answer)
                 # Read here, so that an error nobody waits for any more is no unretrieved one.
                 self.answer.exception()
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(tell)
+        tell(self._loop, settle_on_loop)
+
+
+def tell(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
+    """Have something done on an event loop, from another thread."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(what)
 
 
 class Worker:
     """A thread that does the jobs given to it, in their order.
 
-    It is a daemon, so that a backend that nobody closed does not keep the interpreter from its exit; ``stop`` lets it
-    end what it has begun. It never refers to the backend, which can so be collected while the thread waits.
+    It is a daemon, so that a backend that nobody closed does not keep the interpreter from its exit, where the job that
+    is running is let come to its end. It never refers to the backend, which can so be collected while the thread waits.
 
     Args:
         name: The thread's name.
         last: What to do at the end, on the thread.
+        abandoned: Makes the error for a job that is not begun any more.
     """
 
-    def __init__(self, name: str, last: Callable[[], None]) -> None:
-        self._inbox: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+    def __init__(self, name: str, last: Callable[[], None], abandoned: Callable[[], Exception]) -> None:
+        self._inbox: queue.SimpleQueue[Job[Any] | Callable[[], None] | None] = queue.SimpleQueue()
         self._last = last
+        self._abandoned = abandoned
+        self._is_aborted = False
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
+        _running.add(self)
 
     def submit(self, act: Callable[[Callable[[], bool]], ResultT], loop: asyncio.AbstractEventLoop) -> Job[ResultT]:
         """Have something done, and return at once."""
@@ -102,18 +118,42 @@ class Worker:
         self._inbox.put(job)
         return job
 
-    def stop(self) -> None:
-        """Let the thread end after the jobs it has been given."""
-        self._inbox.put(None)
+    def stop(self, *, abort: bool = False, then: Callable[[], None] | None = None) -> None:
+        """Let the thread end after the jobs it has been given.
 
-    def stop_and_wait(self) -> None:
-        """Let the thread end, and wait for that: for the interpreter's exit."""
-        self.stop()
-        self._thread.join(_EXIT_PATIENCE)
+        Args:
+            abort: End after the job that is running; the others are answered with an error.
+            then: What to do last of all, on the thread. Only the first call's is done.
+        """
+        self._is_aborted = self._is_aborted or abort
+        self._inbox.put(then)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(seconds)
 
     def _main(self) -> None:
         inbox = self._inbox
-        while (job := inbox.get()) is not None:
-            job.run()
+        while isinstance(job := inbox.get(), Job):
+            if self._is_aborted:
+                job.abandon(self._abandoned())
+            else:
+                job.run()
             del job  # it holds a batch: not to be kept until the next one comes
         self._last()
+        _running.discard(self)
+        if job is not None:
+            job()
+
+
+_running: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Let every thread end what it has begun: a daemon would be frozen in the middle of it."""
+    workers = list(_running)
+    for worker in workers:
+        worker.stop(abort=True)
+    for worker in workers:
+        worker.join(_EXIT_PATIENCE)

@@ -34,7 +34,12 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 Rule: TypeAlias = Callable[[Any], Any]
-"""Makes of a value what SQLite stores; raises ``ValueError`` or ``TypeError`` for one that it cannot store."""
+"""Makes of a value what SQLite stores; raises for one that it cannot store."""
+
+
+class UnfitError(ValueError):
+    """A value that must not be stored. The message says why, without the value: any other error's might hold it."""
+
 
 _NATIVE: Final = (int, str, bytes, bytearray, memoryview)
 
@@ -89,8 +94,12 @@ def _converted(column: list[Any], place: int, unfit: dict[int, tuple[int, str]])
         try:
             column[index] = rule(value)
         except Exception as error:  # noqa: BLE001 - an adapter, or an encoder, is the caller's code
-            unfit.setdefault(index, (place, str(error) if type(error) is ValueError else type(error).__name__))
+            unfit.setdefault(index, (place, _why(error)))
     return column
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, UnfitError) else f"converting it failed with {type(error).__name__}"
 
 
 _OPTIONAL_NUMBERS: Final = frozenset({float, int, bool, type(None)})
@@ -124,7 +133,7 @@ def _new_rule(kind: type) -> Rule | None:
 def _number(value: float) -> float:
     if value != value:  # noqa: PLR0124 - true of NaN alone
         message = "NaN cannot be stored: SQLite would make NULL of it"
-        raise ValueError(message)
+        raise UnfitError(message)
     return float(value)
 
 
@@ -132,7 +141,7 @@ def _other_number(value: Any) -> float:
     number = float(value)
     if number != value and value == value:  # noqa: PLR0124
         message = f"a value of type {type(value).__name__} does not fit into a 64-bit float"
-        raise ValueError(message)
+        raise UnfitError(message)
     return _number(number)
 
 
@@ -143,14 +152,14 @@ def _member(value: enum.Enum) -> Any:
 def _moment(value: dt.datetime) -> str:
     if value != value:  # noqa: PLR0124 - true of pandas' NaT, which is a datetime by inheritance
         message = "a missing time must be None"
-        raise ValueError(message)
+        raise UnfitError(message)
     return value.isoformat(" ")
 
 
 def _exact_decimal(value: decimal.Decimal) -> str:
     if not value.is_finite():
         message = "a Decimal that is NaN or infinite cannot be stored"
-        raise ValueError(message)
+        raise UnfitError(message)
     return str(value)
 
 
@@ -159,14 +168,14 @@ def _json(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         message = "a dict or list cannot be written as JSON"
-        raise ValueError(message) from error
+        raise UnfitError(message) from error
 
 
 def _adapted(value: object) -> Any:
     adapted = sqlite3.adapt(value, sqlite3.PrepareProtocol, None)
     if not isinstance(adapted, _NATIVE) and type(adapted) is not float:
         message = f"values of type {type(value).__module__}.{type(value).__qualname__} cannot be stored"
-        raise ValueError(message)
+        raise UnfitError(message)
     return adapted if type(adapted) is not float else _number(adapted)
 
 

@@ -89,6 +89,7 @@ class Writing:
 
     def _write_statement(self, start: int, stop: int) -> None:
         """Write rows in one statement; if that does not go as expected, in ever smaller ones."""
+        self._session.check_ending()
         if stop - start == 1:
             self._write_single(start)
             return
