@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import functools
@@ -315,9 +316,9 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         if self._is_coroutine:
             return await self._process(items)
         assert self._loop is not None
-        call = functools.partial(self._process, items)
+        call = functools.partial(_call_plainly, self._process, items)
         if not _is_process_pool(self._executor):
-            call = functools.partial(contextvars.copy_context().run, self._process, items)
+            call = functools.partial(contextvars.copy_context().run, _call_plainly, self._process, items)
         results = await self._loop.run_in_executor(self._executor, call)
         # A plain function, or a callable object, may return a coroutine: then that is what is to be awaited.
         return await results if inspect.isawaitable(results) else results
@@ -367,6 +368,20 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         for place in range(start, stop):
             self._settle_place(batch, place, _settable(_copy_of(error)), "failed")
 
+    def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:
+        # Without a look at batch.items: that list was handed to process_batch, which may have emptied it.
+        self._settle_place(batch, place, error.for_row(None, attempts=error.attempts), fate)
+
+
+def _call_plainly(function: Callable[[list[Any]], Any], items: list[Any]) -> Any:
+    """Call a plain function, in a thread or another process."""
+    try:
+        return function(items)
+    except StopIteration as error:
+        # No future can hold it, so the news of it would never arrive.
+        message = "process_batch raised StopIteration"
+        raise RuntimeError(message) from error
+
 
 def _is_process_pool(executor: Executor | None) -> bool:
     """Whether it runs things in another process: there a context cannot go, and would mean nothing."""
@@ -404,16 +419,32 @@ def _checked(results: Any, items: int) -> list[Any] | tuple[Any, ...]:
 
 def _copy_of(error: Exception) -> Exception:
     """Return a new exception that says the same: a shared one collects other callers' tracebacks."""
-    try:
-        twin = copy.copy(error)
-    except Exception:  # noqa: BLE001 - an exception class may do anything in its constructor
-        return error
-    if type(twin) is not type(error) or twin.args != error.args:
-        return error
-    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
-    twin.__suppress_context__ = error.__suppress_context__
-    twin.__traceback__ = error.__traceback__
+    for duplicate in (copy.copy, _rebuilt):
+        # An exception class may do anything when it is constructed, compared or shown.
+        with contextlib.suppress(Exception):
+            twin = duplicate(error)
+            if type(twin) is type(error) and twin.args == error.args and str(twin) == str(error):
+                _hand_over(error, twin)
+                return twin
+    return error
+
+
+def _rebuilt(error: Exception) -> Exception:
+    """Return a copy without a call of ``__init__``, which may want other arguments than those that were kept."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(error.__dict__)
     return twin
+
+
+def _hand_over(error: Exception, twin: Exception) -> None:
+    """Give a copy what Python does not copy."""
+    twin.with_traceback(error.__traceback__)
+    for name in ("__cause__", "__context__", "__suppress_context__"):
+        # Past the class's own __setattr__: that of a frozen dataclass refuses.
+        BaseException.__setattr__(twin, name, getattr(error, name))
+    if hasattr(error, "__notes__"):
+        # What one caller notes on its own copy is nobody else's.
+        twin.__dict__["__notes__"] = list(error.__notes__)
 
 
 def _settable(error: BaseException) -> Exception:

@@ -53,7 +53,7 @@ class Flights(Intake):
 
     def _error_for(self, error: BulkWriterError, lane: Any, item: Any) -> BulkWriterError:  # noqa: ARG002
         """Return ``error`` as this row's caller is to hear it."""
-        return error.for_row(None, attempts=0)
+        return error.for_row(None, attempts=error.attempts)
 
     def _before_pump(self) -> None:
         """Look after the queue before batches leave it."""
@@ -173,7 +173,9 @@ class Flights(Intake):
             self._settle_rest(batch, self._unknown(why, error))
         except BaseException as error:
             self._settle_rest(batch, self._unknown(f"its batch was ended by {type(error).__name__}", error))
-            raise
+            # Its callers have heard of it; what a person or the program itself ordered goes on to the loop.
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         finally:
             self._land(batch, started)
 
