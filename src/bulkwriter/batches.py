@@ -151,6 +151,14 @@ class BatchQueue:
         # Dictionaries keep their order, and a batch is entered when it is opened: the first is the oldest.
         return next(iter(self.filling.values()), None)
 
+    def next_filling(self) -> Batch | None:
+        """Return the batch being filled that may leave first: one that is due, else the oldest."""
+        oldest = self.oldest_filling()
+        if oldest is None or oldest.is_due:
+            return oldest
+        # Rows that a flush waits for may stand behind a lane that still lingers; lanes are few.
+        return next((batch for batch in self.filling.values() if batch.is_due), oldest)
+
     def remove(self, batch: Batch) -> None:
         """Take a batch out."""
         if self.filling.get(batch.key) is batch:

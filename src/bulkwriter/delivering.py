@@ -154,7 +154,8 @@ class DeliveringDispatcher(KeyedDispatcher):
         parcel = Parcel(batch.items[place], waiter, batch.lane, size, batch.epoch)
         parcel.record = record
         if batch.deadlines is not None and place < len(batch.deadlines):
-            self._start_timer_at(parcel, batch.deadlines[place])
+            parcel.deadline = batch.deadlines[place]
+            self._start_timer(parcel)
         return parcel
 
     def _retry_later(self, parcels: list[Parcel], answers: Sequence[Answer]) -> None:

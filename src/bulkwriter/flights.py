@@ -98,7 +98,7 @@ class Flights(Intake):
         if self._is_forced:
             return None
         full = self._queue.oldest_full()
-        filling = self._queue.oldest_filling()
+        filling = self._queue.next_filling()
         if filling is None or (full is not None and full.opened_at <= filling.opened_at):
             return full
         return filling if self._due_at(filling) <= self._now() else full
@@ -115,7 +115,7 @@ class Flights(Intake):
         return batch.opened_at + self._usual_time
 
     def _arm_timer(self) -> None:
-        filling = self._queue.oldest_filling()
+        filling = self._queue.next_filling()
         if filling is None or self._taken_slots >= self._slots_open():
             # The end of a batch in flight will look again.
             return
@@ -177,7 +177,15 @@ class Flights(Intake):
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         finally:
+            self._settle_bluntly(batch)
             self._land(batch, started)
+
+    def _settle_bluntly(self, batch: Batch) -> None:
+        """Answer whoever is left if even telling them failed: a defect must not leave anybody waiting."""
+        error = self._unknown("telling its fate failed", None)
+        for place in range(batch.settled, len(batch.waiters)):
+            self._settle_place(batch, place, error.for_row(None, attempts=1), "unknown")
+        batch.settled = len(batch.waiters)
 
     def _unknown(self, why: str, cause: BaseException | None) -> OutcomeUnknownError:
         error = OutcomeUnknownError(f"{self._label()}: the row may or may not be stored: {why}", attempts=1)

@@ -176,6 +176,8 @@ class Intake(abc.ABC):
     async def _enter_in_turn(self, batch: Batch) -> None:
         """Queue one caller's batch, after those who wait already and as soon as there is room."""
         assert self._loop is not None
+        # A flush since the batch was made has ended the epoch it was made in.
+        batch.epoch = self._epoch
         batch.epoch.accepted += len(batch.items)
         if not self._waiting and self._may_enter(len(batch.items), batch.size):
             self._enter(batch)

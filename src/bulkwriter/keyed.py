@@ -71,7 +71,7 @@ class KeyedDispatcher(Dispatcher[Any]):
             return
         parcel = Parcel(item, waiter, batch.lane, size, batch.epoch)
         if self._timeout is not None:
-            self._start_timer(parcel, self._timeout)
+            parcel.deadline = self._now() + self._timeout
         self._enter_parcel(parcel)
 
     def _enter_parcel(self, parcel: Parcel) -> None:
@@ -80,6 +80,7 @@ class KeyedDispatcher(Dispatcher[Any]):
             key = self._backend.row_key(parcel.lane, parcel.item)
             if key is not None and not self._order.claim(key):
                 self._order.stand_in_line(key, parcel)
+                self._start_timer(parcel)
                 return
         super()._enter_parcel(parcel)
 
@@ -136,7 +137,7 @@ class KeyedDispatcher(Dispatcher[Any]):
         size = 0 if batch.sizes is None else batch.sizes[place]
         mine = Parcel(batch.items[place], batch.waiters[place], batch.lane, size, batch.epoch)
         if batch.deadlines is not None and place < len(batch.deadlines):
-            self._start_timer_at(mine, batch.deadlines[place])
+            mine.deadline = batch.deadlines[place]
         while (parcel := self._order.first_in_line(key)) is not None:
             if parcel.waiter.done():
                 self._order.take(key)
@@ -147,6 +148,7 @@ class KeyedDispatcher(Dispatcher[Any]):
             self._order.take(key)
             chain.append(mine)
             self._superseded.add(mine)
+            self._start_timer(mine)
             mine = parcel
         self._stop_timer(mine)
         if mine.waiter is batch.waiters[place]:
@@ -197,14 +199,11 @@ class KeyedDispatcher(Dispatcher[Any]):
 
     # Deadlines of rows that wait outside the queue.
 
-    def _start_timer(self, parcel: Parcel, timeout: float) -> None:
-        self._start_timer_at(parcel, self._now() + timeout)
-
-    def _start_timer_at(self, parcel: Parcel, deadline: float) -> None:
+    def _start_timer(self, parcel: Parcel) -> None:
+        """Watch the deadline of a row that waits outside the queue; in it, its batch does."""
         assert self._loop is not None
-        if deadline < float("inf"):
-            parcel.deadline = deadline
-            parcel.timer = self._loop.call_at(deadline, self._expire_parcel, parcel)
+        if parcel.timer is None and parcel.deadline is not None and parcel.deadline < float("inf"):
+            parcel.timer = self._loop.call_at(parcel.deadline, self._expire_parcel, parcel)
 
     def _stop_timer(self, parcel: Parcel) -> None:
         if parcel.timer is not None:

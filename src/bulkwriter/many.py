@@ -34,7 +34,8 @@ class ManyRows(OpeningDispatcher):
     async def _gather(self, rows: Iterable[Any] | AsyncIterable[Any], gathering: Gathering) -> Report:
         """Take in all rows, wait for the answers, and report."""
         try:
-            await self._be_ready()
+            if not self._is_closing:
+                await self._be_ready()
             if isinstance(rows, AsyncIterable):
                 await self._take_in_async(gathering, rows)
             else:
@@ -79,7 +80,11 @@ class ManyRows(OpeningDispatcher):
                 await self._enter_in_turn(stretch)
                 return
         for batch in self._ticketed(gathering, rows, run):
-            await self._enter_in_turn(batch)
+            if self._is_closing:
+                # It was stopped while an earlier one waited for room.
+                self._refuse_batch(batch)
+            else:
+                await self._enter_in_turn(batch)
 
     def _refuse_portion(self, gathering: Gathering, rows: int) -> None:
         """Answer rows that came after the writer was stopped; earlier ones of the same call are still finished."""
@@ -92,6 +97,19 @@ class ManyRows(OpeningDispatcher):
         for index in range(start, start + rows):
             gathering.answer(index, self._error_for(refusal, None, None))
 
+    def _refuse_batch(self, batch: Batch) -> None:
+        refusal = cast("BulkWriterError", self._refusal(0))
+        self._epoch.accepted += len(batch.items)
+        self._epoch.add("not_written", len(batch.items))
+        for item, ticket in zip(batch.items, batch.waiters, strict=True):
+            ticket.set_exception(self._error_for(refusal, batch.lane, item))
+
+    def _enter(self, batch: Batch) -> None:
+        """Queue one caller's batch; from here on its deadline counts."""
+        if self._timeout is not None and isinstance(batch.waiters, Stretch):
+            batch.deadlines = [self._now() + self._timeout] * len(batch.items)
+        super()._enter(batch)
+
     def _stretch(self, gathering: Gathering, plan: Plan, rows: list[Any]) -> Batch | None:
         """Make a batch that one caller fills by itself; ``None`` if its bytes need a closer look."""
         batch = self._new_batch(plan)
@@ -103,13 +121,12 @@ class ManyRows(OpeningDispatcher):
                 return None
         batch.items = rows
         batch.waiters = Stretch(gathering, len(rows))
-        if self._timeout is not None:
-            batch.deadlines = [self._now() + self._timeout] * len(rows)
         return batch
 
     def _ticketed(self, gathering: Gathering, rows: list[Any], run: tuple[Plan, list[Any]] | None) -> Iterable[Batch]:
-        """Make batches, one a plan, of rows that share theirs with the rows of others."""
-        batches: dict[int, Batch] = {}
+        """Make batches of rows that share theirs with the rows of others, in the order in which they are to enter."""
+        batches: list[Batch] = []
+        by_plan: dict[int, Batch] = {}
         prepared: Iterable[Any] = rows if run is None else run[1]
         for row in prepared:
             index = gathering.reserve(1)
@@ -122,16 +139,20 @@ class ManyRows(OpeningDispatcher):
                 self._count_refused(error)
                 gathering.answer(index, error)
                 continue
-            batch = batches.get(id(plan))
+            batch = by_plan.get(id(plan))
             if batch is None:
-                batch = batches[id(plan)] = self._new_batch(plan)
+                if self._order is not None:
+                    # Where the order of keys matters, rows of one plan must not overtake those of another.
+                    by_plan.clear()
+                batch = by_plan[id(plan)] = self._new_batch(plan)
                 batch.sizes = [] if self._counts_bytes else None
+                batches.append(batch)
             batch.items.append(item)
             batch.waiters.append(Ticket(gathering, index))  # type: ignore[attr-defined]
             if batch.sizes is not None:
                 batch.sizes.append(size)
                 batch.size += size
-        return batches.values()
+        return batches
 
     def _new_batch(self, plan: Plan) -> Batch:
         return Batch(plan, self._epoch, self._now(), is_due=self._is_closing)

@@ -46,6 +46,7 @@ class OpeningDispatcher(DeliveringDispatcher):
         super().__init__(backend, limits, name, policy=policy, timeout=timeout, coalesces=coalesces)
         self._book = PlanBook(backend)
         self._is_ready = False
+        self._open_lock = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
         # Their lane is None, and their item a function that plans them.
         self._unopened: deque[Parcel] = deque()
@@ -61,9 +62,10 @@ class OpeningDispatcher(DeliveringDispatcher):
         self._enter_loop()
         if self._is_closing:
             raise self._refused()
-        if not self._is_ready:
-            await self._backend.open()
-            self._on_open()
+        async with self._open_lock:
+            if not self._is_ready:
+                await self._backend.open()
+                self._on_open()
         return self
 
     async def __aenter__(self) -> Self:
@@ -83,13 +85,18 @@ class OpeningDispatcher(DeliveringDispatcher):
 
     async def _be_ready(self) -> None:
         """Wait until the backend is open, as patiently as rows may wait."""
-        if self._is_ready or self._is_closing:
+        if self._is_ready:
             return
-        refused = await open_patiently(self._backend, self._policy)
-        if refused is not None:
-            raise refused
-        if not self._is_ready:
-            self._on_open()
+        async with self._open_lock:
+            refused = await open_patiently(self._backend, self._policy)
+            if refused is not None:
+                raise refused
+            if self._is_stopped:
+                # It was stopped meanwhile, and has closed a backend that was not open yet.
+                await self._backend.close(force=True)
+                raise self._refused()
+            if not self._is_ready:
+                self._on_open()
 
     def _on_open(self) -> None:
         """Let in the rows that came before."""
@@ -118,24 +125,24 @@ class OpeningDispatcher(DeliveringDispatcher):
             self._opening = self._loop.create_task(self._open_for_rows())
 
     async def _open_for_rows(self) -> None:
-        """Open because rows have come, as patiently as they may wait."""
+        """Open because rows have come, as patiently as they may wait; if that fails, they hear why."""
         try:
-            refused: BulkWriterError | None = await open_patiently(self._backend, self._policy)
+            await self._be_ready()
+        except BulkWriterError as error:
+            self._refuse_unopened(error)
         except Exception as error:
-            refused = MisconfigurationError(f"{self._label()}: opening failed with {type(error).__name__}")
-            refused.__cause__ = error
             _logger.exception("%s: opening failed", self._label())
+            refusal = MisconfigurationError(f"{self._label()}: opening failed with {type(error).__name__}")
+            refusal.__cause__ = error
+            self._refuse_unopened(refusal)
         finally:
             self._opening = None
-        if self._is_ready:
-            return
-        if refused is None:
-            self._on_open()
-            return
+
+    def _refuse_unopened(self, error: BulkWriterError) -> None:
         while self._unopened:
             parcel = self._unopened.popleft()
             self._stop_timer(parcel)
-            self._settle_parcel(parcel, refused)
+            self._settle_parcel(parcel, error)
         self._close_epochs()
         self._pump()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkwriter.contract import NotApplied, Uniform
-from bulkwriter.errors import BackendUnavailableError, ThrottledError
+from bulkwriter.errors import BackendUnavailableError, RowRejectedError, ThrottledError
+from bulkwriter.results import WriteResult
 
 if TYPE_CHECKING:
     from bulkwriter.delivery import Answer
@@ -42,6 +43,9 @@ class Pace:
         answers: list[Answer] = [] if isinstance(reply, Uniform) else reply
         push_back = _push_back(answers)
         if push_back is None:
+            if answers and not any(isinstance(answer, WriteResult | RowRejectedError) for answer in answers):
+                # Deadlocks and lost answers say nothing of how the database is.
+                return
             self._failures = 0
             self.outage = None
             self._opens_at = 0.0

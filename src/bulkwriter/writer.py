@@ -250,10 +250,11 @@ class BulkWriter(ManyRows, Generic[RowT]):
             return future
         parcel = Parcel(item, future, plan, size, epoch)
         if timeout is not None:
-            self._start_timer(parcel, timeout)
+            parcel.deadline = self._now() + timeout
         if refusal is None:
             self._enter_parcel(parcel)
         else:
+            self._start_timer(parcel)
             self._park(parcel)
         return future
 
@@ -267,7 +268,8 @@ class BulkWriter(ManyRows, Generic[RowT]):
         self._epoch.accepted += 1
         parcel = Parcel(planner, future, None, 0, self._epoch)
         if timeout is not None:
-            self._start_timer(parcel, timeout)
+            parcel.deadline = self._now() + timeout
+            self._start_timer(parcel)
         self._unopened.append(parcel)
         self._open_soon()
         return future
