@@ -84,7 +84,7 @@ class Batch:
 class Parcel:
     """A row that waits outside the queue, with all that it takes along when it goes in."""
 
-    __slots__ = ("deadline", "epoch", "item", "lane", "record", "size", "timer", "waiter")
+    __slots__ = ("context", "deadline", "epoch", "item", "lane", "parked_at", "record", "size", "timer", "waiter")
 
     def __init__(self, item: Any, waiter: Any, lane: Any, size: int, epoch: Tally) -> None:
         self.item = item
@@ -95,6 +95,9 @@ class Parcel:
         self.deadline: float | None = None
         self.record: Any = None
         self.timer: asyncio.TimerHandle | None = None
+        # Set while it waits for a place: since when, and whose context the batch is to have that it opens.
+        self.parked_at: float | None = None
+        self.context: contextvars.Context | None = None
 
 
 class BatchQueue:

@@ -145,6 +145,9 @@ class Flights(Intake):
         rows = len(batch.items)
         self._queued -= rows
         self._queued_bytes -= batch.size
+        if self._waiting:
+            # Also if everybody in this batch has gone: who waits for their places would wait for ever.
+            self._admit()
         if not rows:
             self._close_epochs()
             return
@@ -154,8 +157,6 @@ class Flights(Intake):
         self._batches += 1
         self._largest_batch = max(self._largest_batch, rows)
         batch.task = self._loop.create_task(self._fly(batch), context=batch.context)
-        if self._waiting:
-            self._admit()
 
     # What becomes of it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextvars
 import functools
 import sys
 from collections import deque
@@ -148,6 +149,8 @@ class Intake(abc.ABC):
 
     def _park(self, parcel: Parcel | Batch) -> None:
         """Let a row, or one caller's whole batch, wait for a place. Nobody is admitted before it."""
+        if isinstance(parcel, Parcel):
+            parcel.parked_at, parcel.context = self._now(), contextvars.copy_context()
         self._waiting.append(parcel)
         self._door = -1
         self._schedule_pump()
@@ -158,16 +161,27 @@ class Intake(abc.ABC):
         while waiting:
             first = waiting[0]
             if isinstance(first, Batch):
+                if first.entered is not None and first.entered.cancelled():
+                    # Its caller has gone: it must not stand in the way of those behind it until it would fit.
+                    waiting.popleft()
+                    first.epoch.add("withdrawn", len(first.items))
+                    self._close_epochs()
+                    continue
                 if not self._may_enter(len(first.items), first.size):
                     return
                 waiting.popleft()
-                self._enter(first)
+                first.context.run(self._enter, first)
             elif first.waiter.done():
                 waiting.popleft()
                 self._withdraw(first.epoch, first.waiter)
+                self._close_epochs()
             elif self._may_enter(1, first.size):
                 waiting.popleft()
-                self._enter_parcel(first)
+                if first.context is None:
+                    self._enter_parcel(first)
+                else:
+                    # This may run at the end of somebody else's batch; what it opens has its own caller's context.
+                    first.context.run(self._enter_parcel, first)
             else:
                 return
         if not self._is_closing:
@@ -197,6 +211,10 @@ class Intake(abc.ABC):
             for item, waiter, size in zip(batch.items, batch.waiters, sizes, strict=True):
                 self._enter_row(item, waiter, size, batch)
         else:
+            # Rows that came before it leave before it: a full batch would overtake one that still lingers.
+            ahead = self._filling.get(batch.key)
+            if ahead is not None:
+                self._queue.seal(ahead)
             self._queue.push(batch)
             self._queued += len(batch.items)
             self._queued_bytes += batch.size
@@ -206,7 +224,8 @@ class Intake(abc.ABC):
 
     def _enter_row(self, item: Any, waiter: Any, size: int, batch: Batch) -> None:
         """Queue one row of one caller's batch."""
-        self._put(item, waiter, batch.lane, size, batch.epoch)
+        entered = self._put(item, waiter, batch.lane, size, batch.epoch)
+        entered.opened_at = min(entered.opened_at, batch.opened_at)
 
     def _enter_parcel(self, parcel: Parcel) -> None:
         """Queue a parked row."""
@@ -214,6 +233,9 @@ class Intake(abc.ABC):
             parcel.timer.cancel()
         batch = self._put(parcel.item, parcel.waiter, parcel.lane, parcel.size, parcel.epoch)
         place = len(batch.items) - 1
+        if parcel.parked_at is not None:
+            # Its age counts from the call, not from the moment when it found a place.
+            batch.opened_at = min(batch.opened_at, parcel.parked_at)
         if parcel.deadline is not None:
             self._set_deadline(batch, place, parcel.deadline)
         if parcel.record is not None:
