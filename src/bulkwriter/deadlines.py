@@ -52,13 +52,12 @@ class Deadlines(Flights):
         """Answer the expired rows of a queued batch and return the next deadline in it."""
         late = _places_due(batch, now)
         error = DeadlineExceededError(f"{self._label()}: the row's deadline passed while it was queued")
-        told = 0
         for place in late:
             if not batch.waiters[place].done():
                 fail(batch.waiters[place], self._error_for(error, batch.lane, batch.items[place]))
                 batch.epoch.add("not_written")
-                told += 1
-        if told:
+        if late:
+            # Also the row whose caller was cancelled before: its deadline, now past, would ring in every turn.
             self._drop_withdrawn(batch)
             if not batch.items:
                 self._queue.remove(batch)
