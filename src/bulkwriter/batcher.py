@@ -9,13 +9,14 @@ import copy
 import functools
 import inspect
 import itertools
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.dispatch import Dispatcher
-from bulkwriter.errors import BulkWriterError, OutcomeUnknownError, QueueFullError, RowTooLargeError
+from bulkwriter.errors import BulkWriterError, OutcomeUnknownError, QueueFullError
 from bulkwriter.flights import fail, settle_in_turns
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
@@ -199,12 +200,9 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         loop = _running_loop()
         if loop is not self._loop:
             self._bind(loop)
-        size = self.item_size(item) if self._counts_bytes else 0
+        size = self._size_of(item) if self._counts_bytes and not self._is_closing else 0
         refusal = self._refusal(size)
         if refusal is not None and not (may_wait and isinstance(refusal, QueueFullError)):
-            if isinstance(refusal, RowTooLargeError):
-                self._epoch.accepted += 1
-                self._epoch.add("rejected")
             raise refusal
         future: asyncio.Future[S] = self._new_future()
         self._epoch.accepted += 1
@@ -239,59 +237,79 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
     async def _take_in(self, gathering: Gathering, items: Iterator[T]) -> None:
         """Queue the items, a portion at a time, as places come free."""
         while portion := list(itertools.islice(items, self._portion)):
-            if self._is_closing:
-                refusal = self._refusal(0)
-                assert refusal is not None
-                if not gathering.rows:
-                    raise refusal
-                self._refuse_portion(gathering, portion, refusal)
-            else:
-                await self._enter_in_turn(self._gathered(gathering, portion))
+            if self._is_closing and not gathering.rows:
+                raise self._stopped_error()
+            for batch in self._gathered(gathering, portion):
+                if self._is_closing:
+                    self._refuse_batch(batch)
+                    # Also what never ends must not keep the loop from everybody else.
+                    await asyncio.sleep(0)
+                else:
+                    await self._enter_in_turn(batch)
 
-    def _gathered(self, gathering: Gathering, portion: list[T]) -> Batch:
-        """Make a batch of one caller's items; what is refused at the door has its answer already."""
-        assert self._loop is not None
-        batch = Batch(None, self._epoch, self._loop.time(), is_due=self._is_closing)
+    def _gathered(self, gathering: Gathering, portion: list[T]) -> list[Batch]:
+        """Make a batch of one caller's items, or several if their bytes are more than may be queued."""
         if self._counts_bytes:
-            batch.sizes = []
-            for item in portion:
-                self._gather_sized(gathering, batch, item)
-            return batch
+            return self._gathered_by_size(gathering, portion)
+        batch = Batch(None, self._epoch, self._now(), is_due=self._is_closing)
         batch.items = portion
         if len(portion) == self._max_rows:
             batch.waiters = Stretch(gathering, len(portion))
         else:
             start = gathering.reserve(len(portion))
             batch.waiters = [Ticket(gathering, start + place) for place in range(len(portion))]
+        return [batch]
+
+    def _gathered_by_size(self, gathering: Gathering, portion: list[T]) -> list[Batch]:
+        """Do the same with sizes; an item that is refused because of its own has its answer already."""
+        batches = [self._sized_batch()]
+        for item in portion:
+            index = gathering.reserve(1)
+            try:
+                size = self._size_of(item)
+            except Exception as error:  # noqa: BLE001 - whatever item_size raises is this item's answer
+                gathering.answer(index, error)
+                continue
+            if batches[-1].items and batches[-1].size + size > self._max_queued_bytes:
+                batches.append(self._sized_batch())
+            batches[-1].items.append(item)
+            batches[-1].waiters.append(Ticket(gathering, index))  # type: ignore[attr-defined]
+            batches[-1].sizes.append(size)  # type: ignore[union-attr]
+            batches[-1].size += size
+        return batches
+
+    def _sized_batch(self) -> Batch:
+        batch = Batch(None, self._epoch, self._now(), is_due=self._is_closing)
+        batch.sizes = []
         return batch
 
-    def _gather_sized(self, gathering: Gathering, batch: Batch, item: T) -> None:
-        index = gathering.reserve(1)
+    def _size_of(self, item: T) -> int:
+        """Return the bytes of an item; one that has none, or too many, is rejected at the door."""
         try:
-            size = self._checked_size(item)
-        except Exception as error:  # noqa: BLE001 - whatever item_size raises is this item's answer
+            size = operator.index(self.item_size(item))
+            if size < 0:
+                message = f"item_size must return a number of bytes, 0 or more, not {size}"
+                raise ValueError(message)  # noqa: TRY301 - counted like any other
+            if size > self._max_queued_bytes:
+                raise self._too_large(size)  # noqa: TRY301 - likewise
+        except Exception:
             self._epoch.accepted += 1
             self._epoch.add("rejected")
-            gathering.answer(index, error)
-            return
-        batch.items.append(item)
-        batch.waiters.append(Ticket(gathering, index))  # type: ignore[attr-defined]
-        batch.sizes.append(size)  # type: ignore[union-attr]
-        batch.size += size
-
-    def _checked_size(self, item: T) -> int:
-        size = self.item_size(item)
-        if size > self._max_queued_bytes:
-            raise self._too_large(size)
+            raise
         return size
 
-    def _refuse_portion(self, gathering: Gathering, portion: list[T], refusal: BulkWriterError) -> None:
+    def _refuse_batch(self, batch: Batch) -> None:
         """Answer items that came after the door was shut; earlier ones of the same call are still finished."""
-        start = gathering.reserve(len(portion))
-        self._epoch.accepted += len(portion)
-        for place in range(len(portion)):
-            self._epoch.add("not_written")
-            gathering.answer(start + place, refusal.for_row(None, attempts=0))
+        refusal = self._stopped_error()
+        self._epoch.accepted += len(batch.waiters)
+        self._epoch.add("not_written", len(batch.waiters))
+        for waiter in batch.waiters:
+            fail(waiter, refusal.for_row(None, attempts=0))
+
+    def _stopped_error(self) -> BulkWriterError:
+        refusal = self._refusal(0)
+        assert refusal is not None
+        return refusal
 
     # --- processing ---------------------------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SETTLED_A_TURN = 1000
 # A batch's usual time before any has been seen, in seconds. It only decides when a second slot opens.
 FIRST_GUESS = 0.01
+# A batch counts as at most so many times as long as usual: else one that was stuck for an hour would make the next
+# ones wait for minutes behind another that is stuck.
+MOST_OF_USUAL = 4
 
 
 class Flights(Intake):
@@ -228,7 +231,8 @@ class Flights(Intake):
         # for itself.
         if batch in self._flights:
             self._flights.discard(batch)
-            self._usual_time += 0.2 * (self._now() - started - self._usual_time)
+            took = min(self._now() - started, max(MOST_OF_USUAL * self._usual_time, FIRST_GUESS))
+            self._usual_time += 0.2 * (took - self._usual_time)
         self._release_slot(batch)
         self._close_epochs()
         self._pump()
