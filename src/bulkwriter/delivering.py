@@ -150,13 +150,18 @@ class DeliveringDispatcher(KeyedDispatcher):
             return None
         record.tries = tries
         record.attempts += answer.error.attempts
-        size = 0 if batch.sizes is None else batch.sizes[place]
+        size = self._size_at(batch, place)
         parcel = Parcel(batch.items[place], waiter, batch.lane, size, batch.epoch)
         parcel.record = record
         if batch.deadlines is not None and place < len(batch.deadlines):
             parcel.deadline = batch.deadlines[place]
             self._start_timer(parcel)
         return parcel
+
+    def _size_at(self, batch: Batch, place: int) -> int:
+        if batch.sizes is not None:
+            return batch.sizes[place]
+        return self._backend.row_size(batch.lane, batch.items[place]) if self._counts_bytes else 0
 
     def _retry_later(self, parcels: list[Parcel], answers: Sequence[Answer]) -> None:
         """Let rows of one batch wait together, outside every slot, and queue them again."""

@@ -37,14 +37,24 @@ class Intake(abc.ABC):
     __slots__ = (
         "__dict__",
         "__weakref__",
+        "_counts_bytes",
         "_door",
         "_epoch",
         "_filling",
+        "_is_closing",
+        "_is_plain",
         "_loop",
+        "_max_bytes",
+        "_max_queued",
+        "_max_queued_bytes",
         "_max_rows",
         "_new_future",
         "_queue",
         "_queued",
+        "_queued_bytes",
+        "_read",
+        "_ready_plans",
+        "_waiting",
     )
 
     def __init__(self, limits: QueueLimits, name: str | None) -> None:
@@ -91,6 +101,10 @@ class Intake(abc.ABC):
     def _load(self) -> int:
         """Rows that count for ``max_queue_size``."""
         return self._queued
+
+    def _sizes_of(self, batch: Batch) -> list[int]:
+        """Measure the rows of a batch of which only the sum was kept."""
+        return [0] * len(batch.items)
 
     def _on_dropped(self, batch: Batch, place: int) -> None:  # noqa: B027 - the generic core needs none
         """Note that the row at this place of a queued batch will never be sent."""
@@ -312,9 +326,10 @@ class Intake(abc.ABC):
         gone = set(places)
         kept = [place for place in range(len(batch.items)) if place not in gone]
         freed = 0
-        if batch.sizes is not None:
-            freed = sum(batch.sizes[place] for place in places)
-            batch.sizes = [batch.sizes[place] for place in kept]
+        if batch.size:
+            sizes = batch.sizes or self._sizes_of(batch)
+            freed = sum([sizes[place] for place in places])
+            batch.sizes = [sizes[place] for place in kept]
         if batch.deadlines is not None:
             deadlines = batch.deadlines
             batch.deadlines = [deadlines[place] for place in kept if place < len(deadlines)]

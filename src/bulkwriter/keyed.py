@@ -61,6 +61,9 @@ class KeyedDispatcher(Dispatcher[Any]):
             return mine
         return complete(self._backend, error, lane, item, attempts=error.attempts)
 
+    def _sizes_of(self, batch: Batch) -> list[int]:
+        return [self._backend.row_size(batch.lane, row) for row in batch.items]
+
     def _load(self) -> int:
         """Rows that count for ``max_queue_size``."""
         return self._queued if self._order is None else self._queued + self._order.rows_in_line

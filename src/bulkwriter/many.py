@@ -114,9 +114,7 @@ class ManyRows(OpeningDispatcher):
         """Make a batch that one caller fills by itself; ``None`` if its bytes need a closer look."""
         batch = self._new_batch(plan)
         if self._counts_bytes:
-            size = self._backend.row_size
-            batch.sizes = [size(plan, row) for row in rows]
-            batch.size = sum(batch.sizes)
+            batch.size = self._backend.run_size(plan, rows)
             if batch.size > min(self._max_bytes, self._max_queued_bytes):
                 return None
         batch.items = rows

@@ -46,6 +46,9 @@ class OpeningDispatcher(DeliveringDispatcher):
         super().__init__(backend, limits, name, policy=policy, timeout=timeout, coalesces=coalesces)
         self._book = PlanBook(backend)
         self._is_ready = False
+        self._is_plain = False
+        self._read = self._book.reader.read
+        self._ready_plans = self._book.ready
         self._open_lock = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
         # Their lane is None, and their item a function that plans them.
@@ -101,6 +104,7 @@ class OpeningDispatcher(DeliveringDispatcher):
     def _on_open(self) -> None:
         """Let in the rows that came before."""
         self._is_ready = True
+        self._set_plain()
         while self._unopened:
             parcel = self._unopened.popleft()
             if parcel.waiter.done():
@@ -118,6 +122,16 @@ class OpeningDispatcher(DeliveringDispatcher):
         self._door = -1
         self._close_epochs()
         self._schedule_pump()
+
+    def _set_plain(self) -> None:
+        """Note whether rows may take the short way in."""
+        # Only the common measure of a row is taken there, and rows beyond a hard limit are refused elsewhere.
+        is_common = not self._backend.sizes_rows and self._backend.limits.hard_batch_bytes < 0
+        self._is_plain = self._is_ready and self._order is None and self._timeout is None and is_common
+
+    def _keep_order(self) -> None:
+        super()._keep_order()
+        self._set_plain()
 
     def _open_soon(self) -> None:
         assert self._loop is not None

@@ -26,11 +26,13 @@ class PlanBook:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.reader = RowReader(backend.columns)
+        self.reader: RowReader = RowReader(backend.columns)
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._shapes: dict[tuple[str, ...], tuple[Plan, Callable[[Any], tuple[Any, ...]] | None]] = {}
         self._delete_plan: Plan | None = None
         self._prepares = backend.prepares_rows
+        # For the writer's hot path: the plan of rows that need neither another order nor the backend's preparation.
+        self.ready: dict[tuple[str, ...], Plan] = {}
 
     def read(self, row: object) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Take the columns and values that a row holds now.
@@ -42,7 +44,7 @@ class PlanBook:
         try:
             return self.reader.read(row)
         except BulkWriterError as error:
-            raise self._complete(error) from error.__cause__
+            raise self.complete(error) from error.__cause__
 
     def prepare(self, columns: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Plan, Any]:
         """Return the plan for these columns and the row as the backend wants it.
@@ -59,7 +61,7 @@ class PlanBook:
                 values = self._backend.prepare(plan, values)
         except BulkWriterError as error:
             error.row = dict(zip(columns, values, strict=False))
-            raise self._complete(error) from error.__cause__
+            raise self.complete(error) from error.__cause__
         return plan, values
 
     def prepare_run(self, rows: Sequence[object]) -> tuple[Plan, list[Any]] | None:
@@ -100,7 +102,7 @@ class PlanBook:
             values = self.reader.read_key(key, plan.columns)
             return plan, backend.prepare(plan, values) if self._prepares else values
         except BulkWriterError as error:
-            raise self._complete(error) from error.__cause__
+            raise self.complete(error) from error.__cause__
 
     def _shape(self, columns: tuple[str, ...]) -> tuple[Plan, Callable[[Any], tuple[Any, ...]] | None]:
         names = tuple(sorted(columns))
@@ -110,10 +112,14 @@ class PlanBook:
         shape = (plan, None if plan.columns == columns else _permutation(columns, plan.columns))
         if len(self._shapes) >= MOST_SHAPES:
             self._shapes.clear()
+            self.ready.clear()
         self._shapes[columns] = shape
+        if shape[1] is None and not self._prepares:
+            self.ready[columns] = plan
         return shape
 
-    def _complete(self, error: BulkWriterError) -> BulkWriterError:
+    def complete(self, error: BulkWriterError) -> BulkWriterError:
+        """Fill in where the error comes from."""
         error.backend = error.backend or self._backend.name
         error.table = error.table or self._backend.table
         return error

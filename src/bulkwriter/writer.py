@@ -14,6 +14,7 @@ from bulkwriter.limits import QueueLimits, WhenFull, require_seconds
 from bulkwriter.many import ManyRows
 from bulkwriter.plans import complete
 from bulkwriter.retry import RetryPolicy
+from bulkwriter.sizes import row_size
 
 if TYPE_CHECKING:
     from bulkwriter.backend import Backend
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bulkwriter.statistics import Statistics
 
 RowT = TypeVar("RowT")
+
+_running_loop = asyncio.get_running_loop
 
 
 class BulkWriter(ManyRows, Generic[RowT]):
@@ -186,18 +189,47 @@ class BulkWriter(ManyRows, Generic[RowT]):
 
     def _accept(self, row: object, timeout: float | None, *, may_wait: bool) -> asyncio.Future[WriteResult]:
         """Accept one row, or raise what is wrong with it."""
+        # The hot path: an open writer, no deadline, no order of keys, a row like those before and room in the queue.
+        # It does what _accept_carefully does, without its calls.
+        if timeout is None and self._is_plain and _running_loop() is self._loop and not self._is_closing:
+            try:
+                columns, item = self._read(row)
+            except BulkWriterError as error:
+                self._count_refused(error)
+                raise self._book.complete(error) from error.__cause__
+            plan = self._ready_plans.get(columns)
+            if plan is not None and self._queued < self._max_queued and not self._waiting:
+                size = row_size(item) if self._counts_bytes else 0
+                if self._queued_bytes + size <= self._max_queued_bytes:
+                    future: asyncio.Future[WriteResult] = self._new_future()
+                    self._epoch.accepted += 1
+                    self._put(item, future, plan, size, self._epoch)
+                    return future
+            return self._accept_read(columns, item, None, may_wait=may_wait)
+        return self._accept_carefully(row, timeout, may_wait=may_wait)
+
+    def _accept_carefully(self, row: object, timeout: float | None, *, may_wait: bool) -> asyncio.Future[WriteResult]:
         timeout = self._checked_door(timeout)
-        book = self._book
         try:
-            columns, values = book.read(row)
-            if self._is_ready:
-                plan, item = book.prepare(columns, values)
-                size = self._row_size(plan, item) if self._counts_bytes else 0
+            columns, values = self._book.read(row)
         except BulkWriterError as error:
             self._count_refused(error)
             raise
         if not self._is_ready:
-            return self._accept_unopened(functools.partial(book.prepare, columns, values), timeout, may_wait=may_wait)
+            planner = functools.partial(self._book.prepare, columns, values)
+            return self._accept_unopened(planner, timeout, may_wait=may_wait)
+        return self._accept_read(columns, values, timeout, may_wait=may_wait)
+
+    def _accept_read(
+        self, columns: tuple[str, ...], values: tuple[Any, ...], timeout: float | None, *, may_wait: bool
+    ) -> asyncio.Future[WriteResult]:
+        """Accept one row that has been read, once the backend is open."""
+        try:
+            plan, item = self._book.prepare(columns, values)
+            size = self._row_size(plan, item)
+        except BulkWriterError as error:
+            self._count_refused(error)
+            raise
         return self._accept_prepared(plan, item, size, timeout, may_wait=may_wait)
 
     def _accept_key(self, key: object, timeout: float | None) -> asyncio.Future[WriteResult]:

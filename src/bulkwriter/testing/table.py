@@ -73,7 +73,7 @@ class MemoryTable:
                 means this table itself, whose rows then cannot be deleted while others refer to them.
             types: By column, the type or types its values must be an instance of; ``None`` always passes.
             generated: By column, a function of the whole row that computes it. Nobody can write such a column.
-            max_row_bytes: The largest row, as ``sys.getsizeof`` adds up its values; -1 = no limit.
+            max_row_bytes: The largest row, as ``Backend.row_size`` measures it; -1 = no limit.
         """
         self.name: str = name
         self.columns: tuple[str, ...] | None = None if columns is None else tuple(columns)
