@@ -127,6 +127,9 @@ class KeyedDispatcher(Dispatcher[Any]):
         """Let the last row in line stand for the others of its key, as far as they are alike."""
         if not self._coalesces or self._order is None or not self._order.has_lines:
             return
+        if batch.lane.operation == "delete":
+            # Each delete hears of its own.
+            return
         items = batch.items
         for place in range(len(items)):
             key = self._backend.row_key(batch.lane, items[place])
