@@ -80,6 +80,10 @@ class Batch:
         """Rows in flight that have no answer yet."""
         return len(self.waiters) - self.settled - self.early
 
+    def record_of(self, place: int) -> Any:
+        """Return what is remembered of the row at this place; ``None`` if nothing is."""
+        return None if self.records is None else self.records.get(place)
+
 
 class Parcel:
     """A row that waits outside the queue, with all that it takes along when it goes in."""

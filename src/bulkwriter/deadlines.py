@@ -54,7 +54,8 @@ class Deadlines(Flights):
         error = DeadlineExceededError(f"{self._label()}: the row's deadline passed while it was queued")
         for place in late:
             if not batch.waiters[place].done():
-                fail(batch.waiters[place], self._error_for(error, batch.lane, batch.items[place]))
+                record = batch.record_of(place)
+                fail(batch.waiters[place], self._error_for(error, batch.lane, batch.items[place], record))
                 batch.epoch.add("not_written")
         if late:
             # Also the row whose caller was cancelled before: its deadline, now past, would ring in every turn.
@@ -69,7 +70,7 @@ class Deadlines(Flights):
         for place in _places_due(batch, now):
             waiter = batch.waiters[place]
             if place >= batch.settled and not waiter.done():
-                fail(waiter, self._error_for(error, batch.lane, batch.items[place]))
+                fail(waiter, self._error_for(error, batch.lane, batch.items[place], batch.record_of(place)))
                 batch.epoch.add("unknown")
                 batch.early += 1
         coming = [deadline for deadline in batch.deadlines or () if deadline > now]

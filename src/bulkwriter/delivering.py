@@ -95,7 +95,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         left: list[Parcel] = []
         for place in range(start, stop):
             answer = answers[place]
-            record = batch.records.get(place) if batch.records is not None else None
+            record = batch.record_of(place)
             if isinstance(answer, NotApplied):
                 if batch.waiters[place].cancelled():
                     # Not stored, and nobody waits for it any more: it is not sent again.
@@ -110,7 +110,7 @@ class DeliveringDispatcher(KeyedDispatcher):
             self._retry_later(left, answers[start:stop])
 
     def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:  # noqa: ARG002
-        record = batch.records.get(place) if batch.records is not None else None
+        record = batch.record_of(place)
         self._settle_row(batch, place, cast("Answer", error), record)
 
     def _settle_row(self, batch: Batch, place: int, answer: Answer, record: Record | None) -> None:
@@ -249,7 +249,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         self._queue.seal_one(batch)
         for place, waiter in enumerate(batch.waiters):
             if not waiter.done():
-                record = batch.records.get(place) if batch.records is not None else None
+                record = batch.record_of(place)
                 attempts = 0 if record is None else record.attempts
                 fail(waiter, complete(self._backend, outage, batch.lane, batch.items[place], attempts=attempts))
                 batch.epoch.add("not_written")

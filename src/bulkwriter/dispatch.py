@@ -227,7 +227,7 @@ class Dispatcher(Deadlines, Generic[ItemT]):
             self._withdraw(parcel.epoch, parcel.waiter)
         else:
             parcel.epoch.add("not_written")
-            fail(parcel.waiter, self._error_for(error, parcel.lane, parcel.item))
+            fail(parcel.waiter, self._error_for(error, parcel.lane, parcel.item, parcel.record))
 
     async def _discard(self, batch: Batch, error: BulkWriterError) -> None:
         """Tell every row of a queued batch that it was not written."""
@@ -242,7 +242,7 @@ class Dispatcher(Deadlines, Generic[ItemT]):
                 self._withdraw(batch.epoch, waiter)
             else:
                 batch.epoch.add("not_written")
-                fail(waiter, self._error_for(error, batch.lane, batch.items[place]))
+                fail(waiter, self._error_for(error, batch.lane, batch.items[place], batch.record_of(place)))
 
     async def _abandon(self, batch: Batch) -> None:
         """Tell every row of a batch in flight that its outcome is unknown."""

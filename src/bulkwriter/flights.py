@@ -54,8 +54,8 @@ class Flights(Intake):
     def _check_idle(self) -> None:
         """Finish a stop once nothing is left."""
 
-    def _error_for(self, error: BulkWriterError, lane: Any, item: Any) -> BulkWriterError:  # noqa: ARG002
-        """Return ``error`` as this row's caller is to hear it."""
+    def _error_for(self, error: BulkWriterError, lane: Any, item: Any, record: Any = None) -> BulkWriterError:  # noqa: ARG002
+        """Return ``error`` as this row's caller is to hear it; its attempts come on top of those in the record."""
         return error.for_row(None, attempts=error.attempts)
 
     def _before_pump(self) -> None:

@@ -54,12 +54,13 @@ class KeyedDispatcher(Dispatcher[Any]):
         # Rows that a later one of their key stands for.
         self._superseded: set[Parcel] = set()
 
-    def _error_for(self, error: BulkWriterError, lane: Any, item: Any) -> BulkWriterError:
+    def _error_for(self, error: BulkWriterError, lane: Any, item: Any, record: Any = None) -> BulkWriterError:
+        attempts = error.attempts + (0 if record is None else record.attempts)
         if lane is None:
-            mine = error.for_row(None, attempts=error.attempts)
+            mine = error.for_row(None, attempts=attempts)
             mine.backend, mine.table = self._backend.name, self._backend.table
             return mine
-        return complete(self._backend, error, lane, item, attempts=error.attempts)
+        return complete(self._backend, error, lane, item, attempts=attempts)
 
     def _sizes_of(self, batch: Batch) -> list[int]:
         return [self._backend.row_size(batch.lane, row) for row in batch.items]
@@ -117,7 +118,7 @@ class KeyedDispatcher(Dispatcher[Any]):
 
     def _on_dropped(self, batch: Batch, place: int) -> None:
         """A row left the queue unsent: whom it stood for may go, else the next one of its key."""
-        record = batch.records.get(place) if batch.records is not None else None
+        record = batch.record_of(place)
         if not self._pass_on(record) and self._order is not None:
             self._release_key(batch.lane, batch.items[place])
 
@@ -138,10 +139,11 @@ class KeyedDispatcher(Dispatcher[Any]):
 
     def _replace(self, batch: Batch, place: int, key: Hashable) -> None:
         assert self._order is not None
-        record = batch.records.get(place) if batch.records is not None else None
+        record = batch.record_of(place)
         chain = [] if record is None else record.chain
         size = 0 if batch.sizes is None else batch.sizes[place]
         mine = Parcel(batch.items[place], batch.waiters[place], batch.lane, size, batch.epoch)
+        mine.record = record
         if batch.deadlines is not None and place < len(batch.deadlines):
             mine.deadline = batch.deadlines[place]
         while (parcel := self._order.first_in_line(key)) is not None:
@@ -168,7 +170,8 @@ class KeyedDispatcher(Dispatcher[Any]):
         batch.waiters = list(batch.waiters)
         batch.waiters[place] = mine.waiter
         self._set_record(batch, place, Record(batch.opened_at, chain=chain))
-        self._set_deadline(batch, place, float("inf") if mine.deadline is None else mine.deadline)
+        if batch.deadlines is not None or mine.deadline is not None:
+            self._set_deadline(batch, place, float("inf") if mine.deadline is None else mine.deadline)
 
     def _pass_on(self, record: Record | None) -> bool:
         """Let the latest of the rows that a lost one stood for go in its place. Returns whether there was one."""
@@ -178,7 +181,9 @@ class KeyedDispatcher(Dispatcher[Any]):
             if parcel.waiter.done():
                 self._withdraw(parcel.epoch, parcel.waiter)
                 continue
-            parcel.record = Record(record.accepted_at, chain=record.chain)
+            # Its own attempts, from before a later row stood for it, are still its own.
+            parcel.record = parcel.record or Record(record.accepted_at)
+            parcel.record.chain = record.chain
             super()._enter_parcel(parcel)
             return True
         return False
@@ -220,13 +225,9 @@ class KeyedDispatcher(Dispatcher[Any]):
         parcel.timer = None
         if parcel.waiter.done():
             return
-        record = parcel.record
-        attempts = 0 if record is None else record.attempts
-        error = DeadlineExceededError(
-            f"{self._label()}: the row's deadline passed before it was sent", attempts=attempts
-        )
+        error = DeadlineExceededError(f"{self._label()}: the row's deadline passed before it was sent")
         item = parcel.item if parcel.lane is not None else None
-        fail(parcel.waiter, self._error_for(error, parcel.lane, item))
+        fail(parcel.waiter, self._error_for(error, parcel.lane, item, parcel.record))
         parcel.epoch.add("not_written")
         self._close_epochs()
         self._schedule_pump()
