@@ -48,8 +48,7 @@ _MISCONFIGURED: Final = frozenset(
 
 _FAILED: Final = re.compile(r"(?:UNIQUE|NOT NULL|CHECK) constraint failed: (.+)", re.DOTALL)
 _COLUMN_AT_END: Final = re.compile(r" column (.+)$", re.DOTALL)
-# What Python says while it binds a value, before SQLite sees the row: too large an integer, a lone surrogate.
-_BINDING_ERRORS: Final = (OverflowError, UnicodeError)
+_BINDABLE: Final = (int, float, str, bytes, bytearray, memoryview, type(None))
 
 _UNNAMED: Final = {3091: "SQLITE_CONSTRAINT_DATATYPE"}
 _PRIMARY: Final = {
@@ -64,6 +63,7 @@ _PRIMARY: Final = {
 
 MAX_INT: Final = 2**63 - 1
 MIN_INT: Final = -(2**63)
+_MOST_BYTES: Final = 2**31 - 1
 
 
 def code_of(error: BaseException) -> str | None:
@@ -86,8 +86,14 @@ def is_row_fault(error: Exception) -> bool:
     """Whether an error certainly means that a row is bad, whatever the state of the database."""
     code = code_of(error)
     if code is None:
-        return isinstance(error, _BINDING_ERRORS)
+        return _is_binding_error(error)
     return code in _ROW_ERRORS or code.startswith("SQLITE_CONSTRAINT")
+
+
+def _is_binding_error(error: Exception) -> bool:
+    """Whether Python could not bind a value: an integer beyond 64 bits, a lone surrogate, a type SQLite has not."""
+    is_about_type = isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError)
+    return isinstance(error, OverflowError | UnicodeError) or (is_about_type and "binding parameter" in str(error))
 
 
 def rejected(error: Exception, table: str, columns: Sequence[str], values: Sequence[object]) -> RowRejectedError:
@@ -201,8 +207,11 @@ def _unbindable(error: Exception, table: str, columns: Sequence[str], values: Se
         if isinstance(value, str) and not is_encodable(value):
             message = f"table {table}: text in column {column} holds a lone surrogate, which UTF-8 cannot"
             return InvalidValueError(message, column_name=column)
-        if isinstance(value, str | bytes) and len(value) > 2**31 - 1:
+        if isinstance(value, str | bytes) and len(value) > _MOST_BYTES:
             return RowTooLargeError(f"table {table}: column {column} holds more than 2 GiB", column_name=column)
+        if not isinstance(value, _BINDABLE):
+            message = f"table {table}: column {column}: values of type {type(value).__qualname__} cannot be stored"
+            return InvalidValueError(message, column_name=column)
     return InvalidValueError(f"table {table}: a value cannot be given to SQLite", detail=str(error))
 
 

@@ -49,7 +49,7 @@ class Writing:
 
     Attributes:
         returned: For each place, what a row that was written by itself gave back.
-        went_singly: Whether any row had to be written by itself.
+        went_singly: Whether rows had to be written by themselves that might have been written together.
     """
 
     def __init__(self, session: Session, statements: Statements, batch: Batch, *, may_decline: bool) -> None:
@@ -82,6 +82,7 @@ class Writing:
 
     def write_singly(self, start: int, stop: int) -> None:
         """Write the rows from one place to another, a statement each."""
+        self.went_singly = self.went_singly or start < stop
         for place in range(start, stop):
             self._write_single(place)
 
@@ -100,6 +101,7 @@ class Writing:
             self._require_row_fault(error, self._statements.sql(stop - start), stop - start)
             if not self._connection.in_transaction:
                 raise RolledBackError(self._batch.index(start), self._batch.index(stop - 1) + 1) from error
+        self.went_singly = True
         step = (stop - start) // _PARTS or 1
         for place in range(start, stop, step):
             self._write_statement(place, place + step)
@@ -219,7 +221,6 @@ class Writing:
     # -- one row a statement
 
     def _write_single(self, place: int) -> None:
-        self.went_singly = True
         sql = self._statements.sql(1)
         was_there = False
         try:
