@@ -93,6 +93,8 @@ class Flights(Intake):
                 self._launch(batch)
         finally:
             self._is_pumping = False
+        # Rows may have left unsent: a flush that waits for nobody else would wait for ever.
+        self._close_epochs()
         self._arm_timer()
         self._check_idle()
 
