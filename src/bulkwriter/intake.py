@@ -201,20 +201,31 @@ class Intake(abc.ABC):
         if not self._is_closing:
             self._door = self._open_door
 
-    async def _enter_in_turn(self, batch: Batch) -> None:
-        """Queue one caller's batch, after those who wait already and as soon as there is room."""
+    async def _enter_in_turn(self, *batches: Batch) -> None:
+        """Queue one caller's batches, after those who wait already and as soon as there is room.
+
+        They are accepted at once, all of them: nobody's rows, no flush and no stop come between.
+        """
         assert self._loop is not None
-        # A flush since the batch was made has ended the epoch it was made in.
-        batch.epoch = self._epoch
-        batch.epoch.accepted += len(batch.items)
-        if not self._waiting and self._may_enter(len(batch.items), batch.size):
-            self._enter(batch)
+        parked: list[asyncio.Future[None]] = []
+        for batch in batches:
+            batch.epoch.accepted += len(batch.items)
+            if not self._waiting and self._may_enter(len(batch.items), batch.size):
+                self._enter(batch)
+            else:
+                batch.entered = self._loop.create_future()
+                parked.append(batch.entered)
+                self._park(batch)
+        if not parked:
             # A long run of rows must not keep the loop from everybody else.
             await asyncio.sleep(0)
-        else:
-            batch.entered = self._loop.create_future()
-            self._park(batch)
-            await batch.entered
+            return
+        try:
+            await parked[-1]
+        except asyncio.CancelledError:
+            for entered in parked:
+                entered.cancel()
+            raise
 
     def _enter(self, batch: Batch) -> None:
         """Queue one caller's batch: as it is if it is full, else among the rows of others."""

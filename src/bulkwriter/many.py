@@ -79,12 +79,7 @@ class ManyRows(OpeningDispatcher):
             if stretch is not None:
                 await self._enter_in_turn(stretch)
                 return
-        for batch in self._ticketed(gathering, rows, run):
-            if self._is_closing:
-                # It was stopped while an earlier one waited for room.
-                self._refuse_batch(batch)
-            else:
-                await self._enter_in_turn(batch)
+        await self._enter_in_turn(*self._ticketed(gathering, rows, run))
 
     def _refuse_portion(self, gathering: Gathering, rows: int) -> None:
         """Answer rows that came after the writer was stopped; earlier ones of the same call are still finished."""
@@ -97,15 +92,13 @@ class ManyRows(OpeningDispatcher):
         for index in range(start, start + rows):
             gathering.answer(index, self._error_for(refusal, None, None))
 
-    def _refuse_batch(self, batch: Batch) -> None:
-        refusal = cast("BulkWriterError", self._refusal(0))
-        self._epoch.accepted += len(batch.items)
-        self._epoch.add("not_written", len(batch.items))
-        for item, ticket in zip(batch.items, batch.waiters, strict=True):
-            ticket.set_exception(self._error_for(refusal, batch.lane, item))
-
     def _enter(self, batch: Batch) -> None:
         """Queue one caller's batch; from here on its deadline counts."""
+        if self._order is not None and isinstance(batch.waiters, Stretch):
+            # The first delete came while it waited for room: each of its rows has to claim its key.
+            batch.waiters = batch.waiters[:]
+            if self._counts_bytes:
+                batch.sizes = [self._backend.row_size(batch.lane, row) for row in batch.items]
         if self._timeout is not None and isinstance(batch.waiters, Stretch):
             batch.deadlines = [self._now() + self._timeout] * len(batch.items)
         super()._enter(batch)
