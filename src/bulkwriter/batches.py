@@ -46,18 +46,18 @@ class Batch:
     )
 
     def __init__(self, lane: Any, epoch: Tally, opened_at: float, *, key: Any = None, is_due: bool = False) -> None:
-        self.lane = lane
+        self.lane: Any = lane
         # Where the queue finds it while it is being filled: its lane, with the epoch beside it once that is past.
-        self.key = lane if key is None else key
-        self.epoch = epoch
-        self.opened_at = opened_at
+        self.key: Any = lane if key is None else key
+        self.epoch: Tally = epoch
+        self.opened_at: float = opened_at
         # Somebody asked for it to leave now: a flush, a stop, or a caller that filled it at once.
-        self.is_due = is_due
+        self.is_due: bool = is_due
         # Rows that come back for another attempt leave room: it is filled from the batches behind when they leave.
-        self.may_be_topped_up = False
+        self.may_be_topped_up: bool = False
         self.items: list[Any] = []
         self.waiters: Sequence[Any] = []
-        self.size = 0
+        self.size: int = 0
         # The bytes of each row, kept where a byte limit makes them matter after the row has entered.
         self.sizes: list[int] | None = None
         # A deadline for each place, or None as long as no row has one: the common row pays nothing for it.
@@ -65,15 +65,15 @@ class Batch:
         # What is remembered of rows that were tried before, by place; the common batch has none.
         self.records: dict[int, Any] | None = None
         # The batch runs in the context of its first caller, as a task that caller had started would.
-        self.context = contextvars.copy_context()
+        self.context: contextvars.Context = contextvars.copy_context()
         self.task: asyncio.Task[None] | None = None
         # Set for a caller who waits until its batch has found room in the queue.
         self.entered: asyncio.Future[None] | None = None
-        self.has_slot = False
+        self.has_slot: bool = False
         # Once in flight: the places before `settled` are answered for good, and `early` rows beyond it have heard that
         # their deadline passed. Whoever settles goes on from there, so that no row is counted twice.
-        self.settled = 0
-        self.early = 0
+        self.settled: int = 0
+        self.early: int = 0
 
     @property
     def unanswered(self) -> int:
@@ -91,11 +91,11 @@ class Parcel:
     __slots__ = ("context", "deadline", "epoch", "item", "lane", "parked_at", "record", "size", "timer", "waiter")
 
     def __init__(self, item: Any, waiter: Any, lane: Any, size: int, epoch: Tally) -> None:
-        self.item = item
-        self.waiter = waiter
-        self.lane = lane
-        self.size = size
-        self.epoch = epoch
+        self.item: Any = item
+        self.waiter: Any = waiter
+        self.lane: Any = lane
+        self.size: int = size
+        self.epoch: Tally = epoch
         self.deadline: float | None = None
         self.record: Any = None
         self.timer: asyncio.TimerHandle | None = None

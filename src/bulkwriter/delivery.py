@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bulkwriter.retry import RetryPolicy
 
-logger = logging.getLogger("bulkwriter")
+logger: logging.Logger = logging.getLogger("bulkwriter")
 
 Answer: TypeAlias = WriteResult | RowRejectedError | OutcomeUnknownError | NotApplied
 """A row's verdict once nothing is doubtful or suspect any more."""

@@ -35,10 +35,10 @@ class Gathering:
 
     def __init__(self, *, keeps_results: bool = True, max_errors: int = 100) -> None:
         self.results: list[Any] | None = [] if keeps_results else None
-        self.rows = 0
-        self.answered = 0
-        self.tally = Tally()
-        self.is_abandoned = False
+        self.rows: int = 0
+        self.answered: int = 0
+        self.tally: Tally = Tally()
+        self.is_abandoned: bool = False
         self._errors: list[tuple[int, Exception]] = []
         self._error_limit = max_errors
         self._all_in = False

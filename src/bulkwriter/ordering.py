@@ -25,7 +25,7 @@ class KeyOrder:
         # More than one only for plain inserts that were under way when the first delete made order matter.
         self._on_the_way: dict[Hashable, int] = {}
         self._lines: dict[Hashable, deque[Parcel]] = {}
-        self.rows_in_line = 0
+        self.rows_in_line: int = 0
 
     def __iter__(self) -> Iterator[Parcel]:
         for line in self._lines.values():

@@ -30,7 +30,7 @@ class RowReader:
     """
 
     def __init__(self, columns: Sequence[str] | None = None) -> None:
-        self.columns = None if columns is None else _checked_columns(columns)
+        self.columns: Columns | None = None if columns is None else _checked_columns(columns)
         self._extractors: dict[type, Extractor] = {}
         # The names of a row as they came, str subclasses and all -> the one tuple of str that stands for them.
         self._known: dict[tuple[Any, ...], Columns] = {}

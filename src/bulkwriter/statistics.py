@@ -118,8 +118,8 @@ class Tally:
     failed: int
 
     def __init__(self) -> None:
-        self.accepted = 0
-        self.settled = 0
+        self.accepted: int = 0
+        self.settled: int = 0
         for name in FATES:
             setattr(self, name, 0)
 

@@ -142,7 +142,7 @@ class MemoryBackend(Backend):
         """
         super().__init__()
         constraints = (key, not_null, unique, checks, defaults, foreign_keys, types)
-        self.columns = None if columns is None else tuple(columns)
+        self.columns: tuple[str, ...] | None = None if columns is None else tuple(columns)
         if isinstance(table, str):
             self.store = MemoryTable(
                 table, columns=self.columns, key=("id",) if key is None else key, not_null=not_null, unique=unique,
@@ -152,16 +152,16 @@ class MemoryBackend(Backend):
             self._refuse("a MemoryTable brings its own key and constraints: give them to the table")
         else:
             self.store = table
-        self.table = self.store.name
-        self.on_conflict = on_conflict
+        self.table: str = self.store.name
+        self.on_conflict: OnConflict = on_conflict
         self.returning = tuple(returning)
-        self.ledger = ledger
+        self.ledger: bool = ledger
         self.faults = faults
         self._conflict_columns = None if conflict_columns is None else tuple(conflict_columns)
         self._updates = _as_updates(update_columns)
         self._update_where = update_where
         # A row that is replaced before it is stored must leave no trace: true only if an update sets every column.
-        self.allows_coalescing = update_columns is None and update_where is None
+        self.allows_coalescing: bool = update_columns is None and update_where is None
         self._check_options()
 
     @property
@@ -183,7 +183,7 @@ class MemoryBackend(Backend):
 
     async def close(self, *, force: bool = False) -> None:  # noqa: ARG002 - nothing runs on by itself
         """Be closed; the rows stay."""
-        self.is_open = False
+        self.is_open: bool = False
 
     def plan(self, operation: Operation, columns: tuple[str, ...]) -> Plan:
         """Return how rows of these columns are written.
@@ -253,7 +253,7 @@ class MemoryBackend(Backend):
 
     async def _open(self) -> None:
         self._check_exists()
-        self.key_columns = self._conflict_columns or self.store.key
+        self.key_columns: tuple[str, ...] = self._conflict_columns or self.store.key
         self.is_open = True
 
     async def _attempt(self, attempt: Attempt) -> Reply:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bulkwriter.backends.sqlite.options import Options
     from bulkwriter.contract import Attempt, Reply
 
-logger = logging.getLogger("bulkwriter.sqlite")
+logger: logging.Logger = logging.getLogger("bulkwriter.sqlite")
 
 
 class Attempting:

@@ -43,7 +43,7 @@ class SQLitePlan(Plan):
         read_key: Callable[[tuple[Any, ...]], Hashable | None] | None,
     ) -> None:
         super().__init__(operation, columns)
-        self.read_key = read_key
+        self.read_key: Callable[[tuple[Any, ...]], Hashable | None] | None = read_key
 
 
 class SQLiteBackend(Backend):
@@ -100,16 +100,15 @@ class SQLiteBackend(Backend):
             foreign_keys=foreign_keys,
             uri=uri,
         )
-        self.table = self._options.table
-        self.columns = self._options.columns
-        self.on_conflict = self._options.on_conflict
-        self.ledger = self._options.ledger
-        self.allows_coalescing = on_conflict == "update" and update_columns is None and update_where is None
+        self.table: str = self._options.table
+        self.columns: tuple[str, ...] | None = self._options.columns
+        self.on_conflict: OnConflict = self._options.on_conflict
+        self.ledger: bool = self._options.ledger
+        self.allows_coalescing: bool = on_conflict == "update" and update_columns is None and update_where is None
         self._opening = asyncio.Lock()
         self._worker: Worker | None = None
         self._session: Session | None = None
         self._attempting: Attempting | None = None
-        self._target: Table | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._forgotten: weakref.finalize[..., Any] | None = None
@@ -134,7 +133,7 @@ class SQLiteBackend(Backend):
         table = self.table
         worker = Worker(f"bulkwriter sqlite {table}", session.close, lambda: given_up(table))
         try:
-            self._target = await worker.submit(lambda _: self._opened(session), loop).wait()
+            target = await worker.submit(lambda _: self._opened(session), loop).wait()
         except BaseException:
             worker.stop()
             raise
@@ -144,11 +143,11 @@ class SQLiteBackend(Backend):
         # A backend that nobody closed: without it, its thread would wait for ever, with the file open.
         self._forgotten = weakref.finalize(self, worker.stop)
         self._forgotten.atexit = False
-        key = identifying_key(self._target, self._options)
-        self.key_columns = () if key is None else key.columns
+        key = identifying_key(target, self._options)
+        self.key_columns: tuple[str, ...] = () if key is None else key.columns
         if key is not None and not is_exact(key):
             self.allows_coalescing = False
-        self.is_open = True
+        self.is_open: bool = True
 
     def _opened(self, session: Session) -> Table:
         """Open the session, on its thread."""
@@ -187,9 +186,9 @@ class SQLiteBackend(Backend):
         Raises:
             MisconfigurationError: The table has no such column, or the operation is not possible on it.
         """
-        table = self._target
-        if table is None:
+        if self._session is None or self._session.latest is None:
             refuse("plan() before open()", self.table)
+        table = self._session.latest
         statements = Statements(table, self._options, operation, columns, variables=len(columns) or 1)
         key, read_key = statements.key, None
         if key is not None and statements.key_places:

@@ -49,9 +49,9 @@ class Batch:
         self._rejected: dict[int, RowRejectedError] = {}
         self._results: dict[int, WriteResult] = {}
         self._indexes: Sequence[int] = range(len(rows))
-        self.width = len(columns)
+        self.width: int = len(columns)
         self.flat: list[Any] = []
-        self.size = len(rows)
+        self.size: int = len(rows)
         for start in range(0, self.size, _BLOCK):
             self._add(start, rows[start : start + _BLOCK])
         if self._rejected:

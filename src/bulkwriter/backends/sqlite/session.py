@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-logger = logging.getLogger("bulkwriter.sqlite")
+logger: logging.Logger = logging.getLogger("bulkwriter.sqlite")
 
 OLDEST: Final = (3, 35, 0)
 """The first SQLite with RETURNING. Upsert came with 3.24."""
@@ -47,6 +47,10 @@ class Session:
     Args:
         options: What the caller asked for.
         book: The ledger, if there is one.
+
+    Attributes:
+        latest: The target as it was when it was last looked up; to be read from any thread.
+        variables: How many values SQLite takes in one statement.
     """
 
     def __init__(self, options: Options, book: Book | None = None) -> None:
@@ -54,6 +58,7 @@ class Session:
         self._book = book
         self._connection: sqlite3.Connection | None = None
         self._table: target.Table | None = None
+        self.latest: target.Table | None = None
         self._statements: dict[tuple[Operation, tuple[str, ...], tuple[str, ...]], Statements] = {}
         self._is_ending = False
         self._file: tuple[int, int] | None = None
@@ -114,7 +119,7 @@ class Session:
         self._connection = _connected(self._options)
         try:
             self._configure()
-            self._read_target()
+            self._patiently(self._read_target, None)
             self._check_writable()
             self._set_journal_mode()
             if self._book is not None:
@@ -131,7 +136,7 @@ class Session:
         connection.isolation_level = None
         connection.row_factory = None
         connection.text_factory = str
-        self.variables = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self.variables: int = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_QUANTUM * 1000)}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if options.foreign_keys else 'OFF'}")
         if options.setup:
@@ -205,7 +210,7 @@ class Session:
         table = target.find_table(self.connection, self._options.table)
         check_options(table, self._options)
         self._check_sql(table)
-        self._table = table
+        self._table = self.latest = table
 
     def _check_sql(self, table: target.Table) -> None:
         """Have SQLite compile what will be run, so that a wrong expression is told now."""

@@ -49,26 +49,28 @@ class Statements:
         """
         self.operation = operation
         self.table = table
-        self.columns = tuple(table.writable_column(name) for name in columns)
+        self.columns: tuple[str, ...] = tuple(table.writable_column(name) for name in columns)
         if len(set(self.columns)) < len(self.columns):
             refuse(f"table {table.label}: a row names one column twice: {', '.join(columns)}", table.label)
         if not self.columns:
             refuse(f"table {table.label}: a row must have at least one column", table.label)
         if len(self.columns) > variables:
             refuse(f"table {table.label}: SQLite takes at most {variables} columns a row", table.label)
-        self.width = len(self.columns)
-        self.largest = _power_of_two_in(min(LARGEST, variables // self.width))
+        self.width: int = len(self.columns)
+        self.largest: int = _power_of_two_in(min(LARGEST, variables // self.width))
         if table.is_view:
             self.largest = 1  # changes on a view are not counted: each row must be looked at by itself
         self._sql: dict[int, str] = {}
         self._existing: dict[int, str] = {}
         self.on_conflict = options.on_conflict
-        self.key = identifying_key(table, options)
+        self.key: UniqueKey | None = identifying_key(table, options)
         absent = [name for name in self.key.columns if name not in self.columns] if self.key else []
-        self.key_places = () if self.key is None or absent else tuple(map(self.columns.index, self.key.columns))
-        self.may_conflict = self.key is not None and all(table.default_of(name) is not None for name in absent)
+        self.key_places: tuple[int, ...] = (
+            () if self.key is None or absent else tuple(map(self.columns.index, self.key.columns))
+        )
+        self.may_conflict: bool = self.key is not None and all(table.default_of(name) is not None for name in absent)
         self.wanted: tuple[str, ...] = ()
-        self.asked = options.returning
+        self.asked: tuple[str, ...] = options.returning
         self.returning: tuple[str, ...] = ()
         self.proof_places: tuple[int, ...] = ()
         if operation == "delete":

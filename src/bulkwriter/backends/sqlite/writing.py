@@ -68,7 +68,7 @@ class Writing:
         self._keys: KeyReader | None = None
         if statements.key is not None and statements.key_places and is_exact(statements.key):
             self._keys = KeyReader(self._table, statements.key, statements.key_places)
-        self.went_singly = False
+        self.went_singly: bool = False
         self.returned: dict[int, tuple[Any, ...]] = {}
 
     def write(self, start: int, stop: int) -> None:
