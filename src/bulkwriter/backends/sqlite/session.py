@@ -62,7 +62,7 @@ class Session:
         self._statements: dict[tuple[Operation, tuple[str, ...], tuple[str, ...]], Statements] = {}
         self._is_ending = False
         self._file: tuple[int, int] | None = None
-        self.variables = 999
+        self.variables: int = 999
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -136,7 +136,7 @@ class Session:
         connection.isolation_level = None
         connection.row_factory = None
         connection.text_factory = str
-        self.variables: int = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self.variables = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_QUANTUM * 1000)}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if options.foreign_keys else 'OFF'}")
         if options.setup:
