@@ -122,6 +122,15 @@ async def test_a_lost_acknowledgement_leaves_the_row_stored_and_doubtful() -> No
     assert _verdicts(await wrapped.settle(attempt)) == [INSERTED, INSERTED]
 
 
+async def test_an_acknowledgement_may_be_lost_for_some_rows() -> None:
+    """The first ones are told, the last ones are doubtful; all are stored."""
+    backend, wrapped = await _opened(FaultScript().lose_acknowledgement(2))
+    first, *rest = _verdicts(await wrapped.attempt(_attempt(backend, 1, 2, 3)))
+    assert first == INSERTED
+    assert [type(verdict) for verdict in rest] == [Doubtful, Doubtful]
+    assert _ids(backend) == [1, 2, 3]
+
+
 async def test_a_lost_request_leaves_nothing_stored_and_doubtful() -> None:
     """Settling says that it was not applied."""
     backend, wrapped = await _opened(FaultScript().lose_request())

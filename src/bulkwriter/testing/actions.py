@@ -74,7 +74,7 @@ def not_applied(kind: type[NotWrittenError], why: str, wait: float = 0.0) -> Act
     return act
 
 
-def lost(*, commits: bool, raises: bool) -> Action:
+def lost(*, commits: bool, raises: bool, rows: int = -1) -> Action:
     """The connection breaks before the answer is there, and the backend does not know on which side of the commit."""
 
     async def act(call: Call) -> Reply:
@@ -86,6 +86,8 @@ def lost(*, commits: bool, raises: bool) -> Action:
         why = SimulatedFailureError("the connection was lost" + (" after the commit" if commits else ""))
         if raises:
             raise why
+        if 0 <= rows < call.rows:
+            return [*verdicts_of(reply, call.rows)[: call.rows - rows], *[Doubtful(why)] * rows]
         return Uniform(Doubtful(why), call.rows)
 
     return act

@@ -222,9 +222,14 @@ class FaultScript:
 
     # -- faults: the backend does not know whether the write is done
 
-    def lose_acknowledgement(self, *, times: int = 1) -> Self:
-        """The write commits, and its acknowledgement is lost: ``Doubtful`` for every row."""
-        return self._add("lose_acknowledgement", actions.lost(commits=True, raises=False), times)
+    def lose_acknowledgement(self, rows: int = -1, *, times: int = 1) -> Self:
+        """The write commits, and its acknowledgement is lost: ``Doubtful``.
+
+        Args:
+            rows: For how many of the batch's last rows; -1 = for all.
+            times: For how many attempts; -1 = for ever.
+        """
+        return self._add("lose_acknowledgement", actions.lost(commits=True, raises=False, rows=rows), times)
 
     def lose_request(self, *, times: int = 1) -> Self:
         """The write never arrives, and the backend cannot know: ``Doubtful`` for every row."""
@@ -243,14 +248,15 @@ class FaultScript:
         """
         return self._add("short_reply", actions.misreported(missing), times)
 
-    def reply(self, value: Any, *, times: int = 1) -> Self:
-        """The write is done, and the attempt returns this value, as a broken backend might.
+    def reply(self, value: Any, *, times: int = 1, during: During = "attempt") -> Self:
+        """The call is made, and returns this value, as a broken backend might.
 
         Args:
             value: What it returns.
-            times: For how many attempts; -1 = for ever.
+            times: For how many calls; -1 = for ever.
+            during: The kind of call.
         """
-        return self._add("reply", actions.replying(value), times)
+        return self._add("reply", actions.replying(value), times, during)
 
     def raising(
         self,

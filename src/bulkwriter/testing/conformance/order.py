@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,21 +121,3 @@ class OrderPromises:
         assert {row["note"] for row in await scene.target.rows()} <= {"writer 0, turn 2", "writer 1, turn 2"}
         # Between two writers there is no order that the table could be compared by.
         scene.told_in_order = False
-
-    @pytest.mark.parametrize("seed", range(3))
-    async def test_a_random_mixture_ends_as_its_callers_were_told(self, scene: Scene, seed: int) -> None:
-        """Inserts, updates and deletes of few keys, with faults by chance: told in order, it is what is stored."""
-        scene.need_policy("update")
-        chance = random.Random(seed)  # noqa: S311 - reproducible, guards no secret
-        settled = ("fail_before_commit", "throttle", "deadlock", "leave_unprocessed")
-        faults = FaultScript().at_random(seed, rate=0.3, faults=settled)
-        writer = await scene.writer(faults, on_conflict="update", max_batch_size=7, concurrency=3)
-        calls = []
-        for turn in range(150):
-            key = chance.randrange(8)
-            if scene.capabilities.delete and chance.random() < 0.25:
-                calls.append(scene.start_delete(writer, key))
-            else:
-                calls.append(scene.start(writer, make_row(key, note=f"turn {turn}", amount=turn)))
-        for call in calls:
-            assert isinstance(await scene.answer(call), WriteResult)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from bulkwriter.errors import MisconfigurationError, RowRejectedError, UniqueViolationError
 from bulkwriter.results import Outcome, WriteResult
 from bulkwriter.testing.conformance.scene import Scene, make_row
+from bulkwriter.testing.faults import FaultScript
 
 
 class OutcomePromises:
@@ -174,6 +176,19 @@ class CoalescingPromises:
         assert await first == WriteResult(scene.new("update"))
         assert await delete == WriteResult(Outcome.DELETED)
         assert await second == WriteResult(scene.new("update"))
+
+    async def test_deletes_are_not_coalesced(self, scene: Scene) -> None:
+        """Each caller of a delete hears that the key is absent now."""
+        scene.need("delete")
+        faults = FaultScript().hang()
+        writer = await self.open_writer(scene, faults=faults)
+        first = scene.start(writer, make_row(1))
+        await faults.wait_for("hang")
+        deletes = [scene.start_delete(writer, 1) for _ in range(3)]
+        await asyncio.sleep(0)
+        faults.release()
+        await first
+        assert [await delete for delete in deletes] == [WriteResult(Outcome.DELETED)] * 3
 
     async def test_nothing_is_superseded_with_expressions(self, scene: Scene) -> None:
         """Where an update adds up, leaving rows out would be wrong: all are applied, or the option is refused."""

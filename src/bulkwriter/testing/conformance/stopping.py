@@ -47,9 +47,10 @@ class StopPromises:
             await body()
         assert [await scene.answer(call) for call in calls] == [WriteResult(scene.new())] * 20
 
-    async def test_a_forced_stop_tells_queued_from_in_flight(self, scene: Scene) -> None:
+    @pytest.mark.parametrize("after_commit", [False, True], ids=["before the commit", "after the commit"])
+    async def test_a_forced_stop_tells_queued_from_in_flight(self, scene: Scene, *, after_commit: bool) -> None:
         """Queued rows are certainly not written; rows in flight are unknown; nobody is left waiting."""
-        faults = FaultScript().hang()
+        faults = FaultScript().hang(after_commit=after_commit)
         writer = await scene.writer(faults, concurrency=1)
         flying = [scene.start(writer, make_row(number)) for number in range(3)]
         await faults.wait_for("hang")

@@ -20,6 +20,7 @@ from bulkwriter.testing.conformance.rejections import RejectionPromises
 from bulkwriter.testing.conformance.scene import SENTINEL, Scene
 from bulkwriter.testing.conformance.settling import SettlingPromises
 from bulkwriter.testing.conformance.stopping import FlushPromises, StopPromises
+from bulkwriter.testing.conformance.storms import StormPromises
 from bulkwriter.testing.conformance.waiting import CancellationPromises, DeadlinePromises, QueuePromises
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ConformanceSuite(
     ProcessBatchPromises,
     OpeningPromises,
     AttemptPromises,
+    StormPromises,
 ):
     """What every backend promises. Derive a test class from it and give it a fixture named ``target``."""
 

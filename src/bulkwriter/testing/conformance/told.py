@@ -59,11 +59,14 @@ def assert_told_equals_stored(
         AssertionError: A caller was told what is not so.
     """
     states: dict[Any, list[Row | None]] = {}
+    superseded: set[Any] = set()
     for telling in tellings:
         if isinstance(telling.answer, RowRejectedError | NotWrittenError) and not _has_key(telling.row, key_column):
             continue
         key = _key(telling.row, key_column)
         states[key] = _follow(states.get(key, [None]), telling, merge, key)
+        _note_superseded(superseded, telling, key)
+    assert not superseded, f"callers were told that a later row was stored instead, and none was: {superseded}"
     by_key: dict[Any, list[Row]] = {}
     for row in stored:
         by_key.setdefault((key_column, row[key_column]), []).append(row)
@@ -96,10 +99,21 @@ def _follow(states: list[Row | None], telling: Telling, merge: Merge, key: objec
     if answer is None or isinstance(answer, OutcomeUnknownError):
         return _distinct([*states, *(_applied(state, telling, merge) for state in states)])
     assert isinstance(answer, WriteResult), f"{key} was told {answer!r}"
+    is_told_of_delete = answer.outcome is Outcome.DELETED
+    assert telling.is_delete == is_told_of_delete, f"{key} was told {answer.outcome}; a delete: {telling.is_delete}"
     following = [_FOLLOWED[answer.outcome](state, telling, merge) for state in states]
     possible = [state for state in following if state is not _IMPOSSIBLE]
     assert possible, f"{key} was told {answer.outcome}, and stored was {states}"
     return _distinct(possible)
+
+
+def _note_superseded(superseded: set[Any], telling: Telling, key: object) -> None:
+    """Note the keys of which a row was superseded, until a later row of theirs is stored, or may be."""
+    answer = telling.answer
+    if isinstance(answer, WriteResult) and answer.outcome is Outcome.SUPERSEDED:
+        superseded.add(key)
+    elif not (telling.is_delete or isinstance(answer, RowRejectedError | NotWrittenError)):
+        superseded.discard(key)
 
 
 _IMPOSSIBLE: Any = object()
