@@ -124,6 +124,7 @@ class Session:
             self._set_journal_mode()
             if self._book is not None:
                 self._create_ledger(self._book)
+            self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_QUANTUM * 1000)}")
         except BaseException:
             self.close()
             raise
@@ -137,7 +138,8 @@ class Session:
         connection.row_factory = None
         connection.text_factory = str
         self.variables = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_QUANTUM * 1000)}")
+        # While it is opened, everything waits for locks; later only what begins or ends a transaction can meet one.
+        connection.execute(f"PRAGMA busy_timeout = {int(options.busy_timeout * 1000)}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if options.foreign_keys else 'OFF'}")
         if options.setup:
             connection.executescript(options.setup)
