@@ -190,6 +190,26 @@ class CoalescingPromises:
         await first
         assert [await delete for delete in deletes] == [WriteResult(Outcome.DELETED)] * 3
 
+    @pytest.mark.parametrize("ending", ["stopped", "stopped by force"])
+    async def test_a_superseded_caller_that_was_cancelled_counts_once(self, scene: Scene, ending: str) -> None:
+        """Whatever becomes of the row that stands for it."""
+        faults = FaultScript().hang(times=2)
+        writer = await self.open_writer(scene, faults=faults, concurrency=1)
+        calls = [scene.start(writer, make_row(1, note="a"))]
+        await faults.wait_for("hang")
+        calls += [scene.start(writer, make_row(1, note=note)) for note in "bcd"]
+        await asyncio.sleep(0)
+        # The first is answered, and the last one goes for the two others.
+        faults.release()
+        await faults.wait_for("hang", 2)
+        calls[1].cancel()
+        await asyncio.wait(calls[:2])
+        if ending == "stopped":
+            faults.release()
+        await writer.stop(force=ending == "stopped by force")
+        assert all(call.done() for call in calls)
+        assert writer.statistics().withdrawn == 1
+
     async def test_nothing_is_superseded_with_expressions(self, scene: Scene) -> None:
         """Where an update adds up, leaving rows out would be wrong: all are applied, or the option is refused."""
         scene.need("expressions")
