@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bulkwriter.backends.sqlite import SQLiteBackend
@@ -82,6 +82,8 @@ def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("key", KEYS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(one=2**53, other=2**53 + 1)
+@example(one=float(2**53), other=2**53 + 1)
 @given(one=VALUES, other=VALUES)
 def test_keys_are_equal_as_sqlite_compares_them(
     run: Callable[[Coroutine[Any, Any, Any]], Any], key: str, one: Any, other: Any

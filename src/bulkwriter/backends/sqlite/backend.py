@@ -74,7 +74,7 @@ class SQLiteBackend(Backend):
         ledger_table: str = DEFAULT_TABLE,
         ledger_retention: float = DEFAULT_RETENTION,
         setup: str = "",
-        busy_timeout: float = 1.0,
+        busy_timeout: float = 5.0,
         journal_mode: Literal["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"] | None = "WAL",
         synchronous: Literal["OFF", "NORMAL", "FULL", "EXTRA"] = "NORMAL",
         foreign_keys: bool = True,

@@ -71,7 +71,9 @@ class _Part:
         self._oracle: _Oracle | None = None
         native: set[type] = {type(None), bytes}
         if affinity != "TEXT":
-            native |= {int, bool, float}
+            native |= {bool, float}
+        if affinity in {"INTEGER", "NUMERIC", "BLOB"}:
+            native.add(int)  # a REAL column makes a float of it, and two of more than 53 bits may become one
         if affinity in {"TEXT", "BLOB"} and self._collation == "BINARY":
             native.add(str)
         self.as_is = frozenset(native)
@@ -90,6 +92,8 @@ class _Part:
         """Return a value as a column of this affinity holds it."""
         if type(value) in self.as_is or (type(value) is str and self._affinity in {"TEXT", "BLOB"}):
             return value
+        if self._affinity == "REAL" and isinstance(value, int):
+            return float(value)
         if self._oracle is None:
             self._oracle = _Oracle(self._affinity)
         return self._oracle.ask(value)
