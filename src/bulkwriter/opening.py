@@ -68,7 +68,7 @@ class OpeningDispatcher(DeliveringDispatcher):
         async with self._open_lock:
             if not self._is_ready:
                 await self._backend.open()
-                self._on_open()
+                await self._enter_service()
         return self
 
     async def __aenter__(self) -> Self:
@@ -91,15 +91,20 @@ class OpeningDispatcher(DeliveringDispatcher):
         if self._is_ready:
             return
         async with self._open_lock:
+            if self._is_ready:
+                # Somebody else has opened it; by now it may even be closed again, for good.
+                return
             refused = await open_patiently(self._backend, self._policy)
             if refused is not None:
                 raise refused
-            if self._is_stopped:
-                # It was stopped meanwhile, and has closed a backend that was not open yet.
-                await self._backend.close(force=True)
-                raise self._refused()
-            if not self._is_ready:
-                self._on_open()
+            await self._enter_service()
+
+    async def _enter_service(self) -> None:
+        if self._is_stopped:
+            # It was stopped meanwhile, and has closed a backend that was not open yet.
+            await self._backend.close(force=True)
+            raise self._refused()
+        self._on_open()
 
     def _on_open(self) -> None:
         """Let in the rows that came before."""
@@ -113,6 +118,8 @@ class OpeningDispatcher(DeliveringDispatcher):
             try:
                 parcel.lane, parcel.item = parcel.item()
                 parcel.size = self._row_size(parcel.lane, parcel.item)
+                if parcel.size > self._max_queued_bytes:
+                    raise self._error_for(self._too_large(parcel.size), parcel.lane, parcel.item)
             except BulkWriterError as error:
                 self._stop_timer(parcel)
                 parcel.epoch.add(fate_of(error))
