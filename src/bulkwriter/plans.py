@@ -5,8 +5,9 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
-from bulkwriter.errors import BulkWriterError, MisconfigurationError
+from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.rows import RowReader
+from bulkwriter.snapshots import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,14 +56,11 @@ class PlanBook:
         """
         try:
             plan, permute = self._shapes.get(columns) or self._shape(columns)
-            if permute is not None:
-                values = permute(values)
-            if self._prepares:
-                values = self._backend.prepare(plan, values)
+            row = values if permute is None else permute(values)
+            return plan, self._prepared(plan, row) if self._prepares else row
         except BulkWriterError as error:
-            error.row = dict(zip(columns, values, strict=False))
+            error.row = dict(zip(columns, values, strict=True))
             raise self.complete(error) from error.__cause__
-        return plan, values
 
     def prepare_run(self, rows: Sequence[object]) -> tuple[Plan, list[Any]] | None:
         """Read and prepare rows that are all alike and all good, for less than one by one; else ``None``."""
@@ -77,8 +75,7 @@ class PlanBook:
             if self._prepares:
                 prepare = self._backend.prepare
                 values = [prepare(plan, row) for row in values]
-        except BulkWriterError:
-            # One of them is bad: the way for single rows tells which.
+        except Exception:  # noqa: BLE001 - one of them is bad: the way for single rows tells which, and why
             return None
         return plan, values
 
@@ -100,9 +97,20 @@ class PlanBook:
                 self._delete_plan = backend.plan("delete", backend.key_columns)
             plan = self._delete_plan
             values = self.reader.read_key(key, plan.columns)
-            return plan, backend.prepare(plan, values) if self._prepares else values
+            return plan, self._prepared(plan, values) if self._prepares else values
         except BulkWriterError as error:
             raise self.complete(error) from error.__cause__
+
+    def _prepared(self, plan: Plan, values: tuple[Any, ...]) -> Any:
+        try:
+            return self._backend.prepare(plan, values)
+        except BulkWriterError:
+            raise
+        except Exception as error:
+            # What a backend did not foresee is still this row's alone: it must not take others along.
+            target = f"{self._backend.name} table {self._backend.table}"
+            message = f"{target}: preparing the row failed with {type_name(type(error))}"
+            raise InvalidValueError(message) from error
 
     def _shape(self, columns: tuple[str, ...]) -> tuple[Plan, Callable[[Any], tuple[Any, ...]] | None]:
         names = tuple(sorted(columns))
@@ -111,6 +119,7 @@ class PlanBook:
             plan = self._plans[names] = self._backend.plan("insert", columns)
         shape = (plan, None if plan.columns == columns else _permutation(columns, plan.columns))
         if len(self._shapes) >= MOST_SHAPES:
+            self._plans.clear()
             self._shapes.clear()
             self.ready.clear()
         self._shapes[columns] = shape
