@@ -24,6 +24,8 @@ from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from bulkwriter.statistics import Tally
+
 T = TypeVar("T")
 S = TypeVar("S")
 
@@ -385,6 +387,10 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         """Give rows from ``start`` up to ``stop`` a new exception each that says the same as ``error``."""
         for place in range(start, stop):
             self._settle_place(batch, place, _settable(_copy_of(error)), "failed")
+
+    def _withdraw(self, epoch: Tally, waiter: Any) -> None:  # noqa: ARG002 - here nobody hears of a deadline
+        """Count an item that left the queue because nobody waits for it any more."""
+        epoch.add("withdrawn")
 
     def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:
         # Without a look at batch.items: that list was handed to process_batch, which may have emptied it.

@@ -220,7 +220,7 @@ class Flights(Intake):
                 fail(waiter, answer)
             else:
                 waiter.set_result(answer)
-        elif not waiter.cancelled():
+        elif batch.early and not waiter.cancelled():
             # It heard of its deadline, and was counted then.
             batch.early -= 1
             return

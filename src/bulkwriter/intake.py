@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import functools
 import sys
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from bulkwriter.statistics import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+# A queue of so many rows is looked through for each caller that finds it full: that takes no longer than refusing it.
+ALWAYS_SWEPT = 100
 
 
 class Intake(abc.ABC):
@@ -305,15 +309,19 @@ class Intake(abc.ABC):
 
     def _sweep(self) -> None:
         """Free the places of callers that were cancelled; those are found at the latest when their batch leaves."""
-        now = self._now()
-        if now < self._next_sweep_at:
+        # Not by the loop's clock, which may stand still for as long as a turn takes: uvloop's does.
+        began = time.perf_counter()
+        if began < self._next_sweep_at:
             return
+        is_long = self._queued > ALWAYS_SWEPT
         for batch in list(self._queue):
             self._drop_withdrawn(batch)
             if not batch.items:
                 self._queue.remove(batch)
-        # Looking at every row for each refused caller would make an overload worse: a tenth of the time at most.
-        self._next_sweep_at = now + 10 * (self._now() - now)
+        if is_long:
+            # Looking at every row for each refused caller would make an overload worse: a tenth of the time at most.
+            ended = time.perf_counter()
+            self._next_sweep_at = ended + 10 * (ended - began)
         self._admit()
 
     def _drop_withdrawn(self, batch: Batch) -> None:
