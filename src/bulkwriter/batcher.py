@@ -159,10 +159,21 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             MisconfigurationError: Used on a second event loop.
             Exception: Whatever ``process_batch`` raised, or returned for this item.
         """
-        if self._queued >= self._door and self._waits_when_full:
-            future = self._submit_carefully(item, may_wait=True)
+        # The hot path, here and in submit, which says the same: a call less is five per cent more items a second.
+        if _running_loop() is not self._loop or self._queued >= self._door:
+            future = self._submit_carefully(item, may_wait=self._waits_when_full)
         else:
-            future = self.submit(item)
+            future = self._new_future()
+            self._epoch.accepted += 1
+            batch = self._filling.get(None)
+            if batch is None:
+                batch = self._open_batch(None, None, self._epoch)
+            items = batch.items
+            items.append(item)
+            batch.waiters.append(future)  # type: ignore[attr-defined]
+            self._queued += 1
+            if len(items) >= self._max_rows:
+                self._seal(batch)
         try:
             return await future
         except asyncio.CancelledError:
@@ -181,7 +192,6 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             BatcherStoppedError: The batcher has been stopped.
             MisconfigurationError: Used on a second event loop.
         """
-        # This is the hot path: a call less here is five per cent more items a second.
         if _running_loop() is not self._loop or self._queued >= self._door:
             return self._submit_carefully(item, may_wait=False)
         future: asyncio.Future[S] = self._new_future()
