@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from bulkwriter.backend import Backend
+from bulkwriter.contract import Capabilities, OnConflict
+from bulkwriter.results import STORED, WriteResult
 from bulkwriter.testing import MemoryBackend, MemoryTable
 from bulkwriter.testing.conformance import ConformanceSuite, Target
 from bulkwriter.testing.conformance.target import DEFAULT_NOTE
@@ -39,7 +41,7 @@ def _table(name: str) -> MemoryTable:
 class MemoryTarget(Target):
     """A ``MemoryTable`` of the suite's shape."""
 
-    too_large = "x" * 30_000
+    too_large: str | None = "x" * 30_000
     # Each backend says its expressions in its own language: here it is Python.
     sum_expression = staticmethod(_sum)
     larger_expression = staticmethod(_is_larger)
@@ -92,3 +94,70 @@ class TestSplittingBackend(ConformanceSuite):
     def target(self) -> Target:
         """Return a fresh table."""
         return SplittingTarget()
+
+
+class PuttingBackend(MemoryBackend):
+    """Stores rows whole, whatever was there, and can do nothing else: as little as a backend may be able to."""
+
+    capabilities = Capabilities(
+        on_conflict=frozenset({"update"}),
+        tells_updated=False,
+        expressions=False,
+        returning=False,
+        delete=False,
+        ledger=False,
+        settles=False,
+        isolates=False,
+        constraints=False,
+        defaults=False,
+        processes=False,
+    )
+
+    def __init__(self, table: MemoryTable, *, on_conflict: OnConflict = "update", **options: Any) -> None:
+        declined = {"returning", "ledger", "update_columns", "update_where"}.intersection(options)
+        if on_conflict != "update" or declined:
+            self._refuse("this is not supported")
+        super().__init__(table, on_conflict=on_conflict, **options)
+
+    def _apply_insert(self, given: dict[str, Any]) -> WriteResult:
+        row = self.store.complete(given)
+        found = self.store.find(self.key_columns, row)
+        if found is None:
+            self.store.insert(row)
+        else:
+            self.store.update(found, row)
+        return STORED
+
+
+class PuttingTarget(MemoryTarget):
+    """A table without constraints, defaults or generated columns."""
+
+    generates_ids = False
+    generated_column = None
+    has_unique = False
+    has_foreign_key = False
+    replaces = True
+    wrong_type = None
+    too_large = None
+
+    def __init__(self) -> None:
+        self._table = MemoryTable("items", types={"note": (str, int)})
+
+    def backend(self, **options: Any) -> Backend:
+        """Return a backend over the one table."""
+        return PuttingBackend(self._table, **options)
+
+    def backend_without_table(self) -> Backend:
+        """Return a backend over a table that has been dropped."""
+        table = MemoryTable("nonesuch")
+        table.drop()
+        return PuttingBackend(table)
+
+
+class TestPuttingBackend(ConformanceSuite):
+    """What is declined is skipped, and the rest holds."""
+
+    @pytest.fixture
+    def target(self) -> Target:
+        """Return a fresh table."""
+        return PuttingTarget()

@@ -119,6 +119,9 @@ class Scene:
         options.setdefault("on_conflict", self.plain)
         if options.get("ledger"):
             self.need("ledger")
+        else:
+            # A backend that has none need not know the word.
+            options.pop("ledger", None)
         backend = self.target.backend(**options)
         self._backends.append(backend)
         if faults is None:
