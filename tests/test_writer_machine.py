@@ -38,8 +38,9 @@ Spec: TypeAlias = tuple[int, tuple[str, ...], int]
 Faults: TypeAlias = "dict[str, Callable[[FaultScript], Any]]"
 
 KEYS = st.integers(1, 4)
-COLUMNS = st.sampled_from([("id", "v"), ("v", "id"), ("id", "w"), ("id", "v", "w"), ("w", "v", "id")])
-TIMEOUTS = st.one_of(st.none(), st.sampled_from([0.0, 0.01, 0.3, 2.0]))
+COLUMNS = st.sampled_from([("id", "v"), ("v", "id"), ("id", "v"), ("id", "w"), ("id", "v", "w"), ("w", "v", "id")])
+TIMEOUTS = st.sampled_from([None, None, None, 0.3, 2.0, 0.01, 0.0])
+TURNS = st.integers(0, 4)
 # A key, a set of columns, and whether the row is bad: it is if this is 0.
 INSERTS = st.tuples(KEYS, COLUMNS, st.integers(0, 7))
 
@@ -68,6 +69,7 @@ LOST: Faults = {
     "fail_after_commit": lambda faults: faults.fail_after_commit(),
     "short_reply": lambda faults: faults.short_reply(),
     "long_reply": lambda faults: faults.short_reply(-1),
+    "cancelled after": lambda faults: faults.raising(asyncio.CancelledError, after_commit=True),
     "nonsense": lambda faults: faults.reply("nonsense"),
     "hang": lambda faults: faults.hang(),
     "hang_after_commit": lambda faults: faults.hang(after_commit=True),
@@ -103,19 +105,19 @@ class WriterMachine(RuleBasedStateMachine):
         _after_each_turn(self.loop, self.look)
 
     @initialize(
-        on_conflict=st.sampled_from(["error", "skip", "update"]),
+        on_conflict=st.sampled_from(["update", "update", "skip", "error"]),
         coalesce=st.booleans(),
         ledger=st.booleans(),
         isolates=st.booleans(),
-        max_attempts=st.integers(1, 5),
+        max_attempts=st.sampled_from([8, 8, 3, 2, 1]),
         concurrency=st.integers(1, 4),
         max_batch_size=st.integers(1, 4),
         max_batch_bytes=st.sampled_from([-1, 200]),
-        max_queue_size=st.integers(1, 6),
-        max_queue_bytes=st.sampled_from([-1, 150, 400]),
+        max_queue_size=st.sampled_from([12, 5, 2, 1]),
+        max_queue_bytes=st.sampled_from([-1, -1, 400]),
         max_queue_time=st.sampled_from([0.0, 0.02]),
         timeout=st.sampled_from([None, None, None, 1.0]),
-        when_full=st.sampled_from(["wait", "raise"]),
+        when_full=st.sampled_from(["wait", "wait", "raise"]),
     )
     def begin(
         self, *, on_conflict: Any, coalesce: bool, ledger: bool, isolates: bool, max_attempts: int, **limits: Any
@@ -135,7 +137,7 @@ class WriterMachine(RuleBasedStateMachine):
         self.writer = BulkWriter(
             self.backend,
             coalesce=coalesce and on_conflict == "update",
-            retry=RetryPolicy(max_attempts=max_attempts, max_time=3.0, attempt_timeout=5.0, max_backoff=0.5),
+            retry=RetryPolicy(max_attempts=max_attempts, max_time=3.0, attempt_timeout=1.0, max_backoff=0.5),
             **limits,
         )
 
@@ -183,16 +185,17 @@ class WriterMachine(RuleBasedStateMachine):
         except asyncio.CancelledError:
             call.has_left = True
 
-    @rule(specs=st.lists(INSERTS, min_size=1, max_size=5), timeout=TIMEOUTS)
-    def insert(self, specs: list[Spec], timeout: float | None) -> None:
+    @rule(specs=st.lists(INSERTS, min_size=1, max_size=5), timeout=TIMEOUTS, turns=TURNS)
+    def insert(self, specs: list[Spec], timeout: float | None, turns: int) -> None:
         """Let some callers come, each with a row."""
         for spec in specs:
             call = self.call_for(spec, timeout)
             self.alone.append(call)
             self.start(self.hear(call, lambda call=call: self.writer.insert(call.row, timeout=timeout)))  # type: ignore[misc]
+        self.turn(turns)
 
-    @rule(specs=st.lists(INSERTS, min_size=1, max_size=5), timeout=TIMEOUTS)
-    def submit(self, specs: list[Spec], timeout: float | None) -> None:
+    @rule(specs=st.lists(INSERTS, min_size=1, max_size=5), timeout=TIMEOUTS, turns=TURNS)
+    def submit(self, specs: list[Spec], timeout: float | None, turns: int) -> None:
         """Let one caller hand in some rows without waiting."""
 
         async def submit_all() -> None:
@@ -200,6 +203,12 @@ class WriterMachine(RuleBasedStateMachine):
                 self.submit_one(self.call_for(spec, timeout), timeout)
 
         self.do(submit_all())
+        self.turn(turns)
+
+    @rule(key=KEYS, columns=COLUMNS, badness=st.lists(st.integers(0, 7), min_size=2, max_size=5), turns=TURNS)
+    def hurry(self, key: int, columns: tuple[str, ...], badness: list[int], turns: int) -> None:
+        """Let rows of one key and one set of columns come close together: one may stand for the others."""
+        self.insert([(key, columns, bad) for bad in badness], timeout=None, turns=turns)
 
     def submit_one(self, call: Call, timeout: float | None) -> None:
         """Hand in one row without waiting."""
@@ -219,14 +228,15 @@ class WriterMachine(RuleBasedStateMachine):
             future.add_done_callback(heard)
             self.tasks.append(future)
 
-    @rule(key=KEYS, timeout=TIMEOUTS)
-    def delete(self, key: int, timeout: float | None) -> None:
+    @rule(key=KEYS, timeout=TIMEOUTS, turns=TURNS)
+    def delete(self, key: int, timeout: float | None, turns: int) -> None:
         """Let somebody delete a key."""
         effective = self.timeout if timeout is None else timeout
         call = Call("delete", key, None, effective, self.loop.time())
         self.calls.append(call)
         self.alone.append(call)
         self.start(self.hear(call, lambda: self.writer.delete(call.tag, timeout=timeout)))
+        self.turn(turns)
 
     @rule(
         specs=st.lists(INSERTS, max_size=9),
@@ -278,48 +288,32 @@ class WriterMachine(RuleBasedStateMachine):
 
     # The database.
 
-    @rule(name=st.sampled_from(sorted(CERTAIN)))
+    @rule(name=st.sampled_from([*CERTAIN, *LOST, *UNSETTLED]))
     def fail(self, name: str) -> None:
-        """Let a failure come that leaves no doubt."""
-        CERTAIN[name](self.faults)
+        """Let a failure come."""
+        {**CERTAIN, **LOST, **UNSETTLED}[name](self.faults)
         self.has_failed = True
-
-    @rule(name=st.sampled_from(sorted(LOST)))
-    def lose(self, name: str) -> None:
-        """Let a failure come that leaves a doubt, unless there is a ledger."""
-        LOST[name](self.faults)
-        self.has_failed = True
-        self.has_lost = self.has_lost or not self.backend.ledger
-
-    @rule(name=st.sampled_from(sorted(UNSETTLED)))
-    def unsettle(self, name: str) -> None:
-        """Let settling fail."""
-        UNSETTLED[name](self.faults)
-        self.has_failed = True
-        self.has_lost = True
-
-    @rule()
-    def release(self) -> None:
-        """Let what hangs go on."""
-        self.do(_call(self.faults.release))
+        self.has_lost = self.has_lost or name in UNSETTLED or (name in LOST and not self.backend.ledger)
 
     # Time.
 
-    @rule(turns=st.integers(1, 6))
     def turn(self, turns: int) -> None:
         """Let the loop turn a few times."""
         self.turns = 0
         for _ in range(turns):
             self.loop.turn()
 
-    @rule(seconds=st.sampled_from([0.005, 0.05, 0.4, 2.5, 20.0]))
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
+    @rule(seconds=st.sampled_from([0.5, 0.005, 0.05, 2.5, 20.0]), release=st.booleans())
+    def wait(self, seconds: float, *, release: bool) -> None:
+        """Let time pass, or first let go on what hangs."""
+        if release:
+            self.do(_call(self.faults.release))
         self.turns = 0
         self.loop.pass_time(seconds)
 
     # The end, or nearly.
 
+    @precondition(lambda self: not self.calls)
     @rule()
     def open(self) -> None:
         """Let somebody open the writer."""
@@ -339,7 +333,7 @@ class WriterMachine(RuleBasedStateMachine):
 
         self.start(flush_and_look())
 
-    @precondition(lambda self: len(self.calls) > 20)
+    @precondition(lambda self: len(self.calls) > 50)
     @rule(force=st.booleans(), timeout=st.sampled_from([None, 0.0, 0.5]))
     def stop(self, *, force: bool, timeout: float | None) -> None:
         """Let somebody stop the writer, in one way or another; callers still come."""
@@ -403,6 +397,8 @@ class WriterMachine(RuleBasedStateMachine):
         if not self.has_failed and not self.is_forced and call.timeout is None:
             good = WriteResult | RowRejectedError | QueueFullError | BatcherStoppedError | None
             assert isinstance(answer, good), f"{call}: nothing had gone wrong"
+        if not isinstance(answer, RowRejectedError) and isinstance(answer, BulkWriterError):
+            assert not isinstance(answer.__cause__, RowRejectedError), f"{call} was lost because of {answer.__cause__}"
 
     def check_figures(self) -> None:
         """See that the statistics count what callers were told."""
