@@ -8,6 +8,7 @@ when the sources do. Needs nothing but a supported Python with its ``venv`` modu
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -17,8 +18,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.interpreters import Interpreter, default_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; there, two commands must not be started at once
+    fcntl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venvs"
@@ -75,6 +85,16 @@ class Environment:
         """Return the environment variables of a command that runs in it, as its ``activate`` would set them."""
         search = os.pathsep.join([str(self.path / _BIN), os.environ.get("PATH", os.defpath)])
         return {**_VARIABLES, "VIRTUAL_ENV": str(self.path), "PATH": search}
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keep other commands of this checkout out while environments are made: two would remove each other's."""
+    HOME.mkdir(exist_ok=True)
+    with (HOME / "lock").open("w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def build_wheel() -> Path:
@@ -153,7 +173,8 @@ def main(group: str, *command: str) -> int:
     """Run a command in the environment of a dependency group and return its exit code."""
     environment = Environment(group, default_interpreter())
     try:
-        environment.prepare(build_wheel())
+        with alone():
+            environment.prepare(build_wheel())
     except subprocess.CalledProcessError as error:
         return error.returncode
     variables = environment.variables()

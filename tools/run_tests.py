@@ -18,7 +18,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
-from tools.environments import ROOT, Environment, build_wheel
+from tools.environments import ROOT, Environment, alone, build_wheel
 from tools.interpreters import interpreters
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def _prepare(names: list[str] | None, jobs: int) -> list[Environment]:
     found = interpreters()
     environments = [Environment("test", python) for python in found if names is None or python.name in names]
     try:
-        wheel = build_wheel()
-        with ThreadPoolExecutor(jobs) as threads:
+        with alone(), ThreadPoolExecutor(jobs) as threads:
+            wheel = build_wheel()
             list(threads.map(lambda environment: environment.prepare(wheel), environments))
     except subprocess.CalledProcessError as error:
         sys.exit(f"Could not prepare an environment: {error}")
