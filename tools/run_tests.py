@@ -78,7 +78,8 @@ def main() -> int:
         return runs[0].start(arguments, is_alone=True).returncode
     results = _run_all(runs, arguments, options.jobs)
     _summarise(results, time.monotonic() - began)
-    return max(result.returncode for result in results.values())
+    # A run that was killed has a negative code, which is no success either.
+    return int(any(result.returncode for result in results.values()))
 
 
 def _parser() -> argparse.ArgumentParser:
