@@ -30,6 +30,7 @@ class Batch:
         "early",
         "entered",
         "epoch",
+        "has_reply",
         "has_slot",
         "is_due",
         "items",
@@ -70,6 +71,8 @@ class Batch:
         # Set for a caller who waits until its batch has found room in the queue.
         self.entered: asyncio.Future[None] | None = None
         self.has_slot: bool = False
+        # What became of its rows is known, and they are being told.
+        self.has_reply: bool = False
         # Once in flight: the places before `settled` are answered for good, and `early` rows beyond it have heard that
         # their deadline passed. Whoever settles goes on from there, so that no row is counted twice.
         self.settled: int = 0

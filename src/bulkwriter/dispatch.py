@@ -15,7 +15,7 @@ from bulkwriter.limits import UNLIMITED, QueueLimits, require_seconds
 from bulkwriter.statistics import Counts, Statistics, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -39,6 +39,7 @@ class Dispatcher(Deadlines, Generic[ItemT]):
         self._is_stopped = False
         self._stopped: asyncio.Future[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
+        self._forcing: asyncio.Task[None] | None = None
         self._past = Tally()
         self._open_epochs: deque[tuple[Tally, asyncio.Future[None]]] = deque()
         self._retries = 0
@@ -135,12 +136,14 @@ class Dispatcher(Deadlines, Generic[ItemT]):
         self._refuse_from_within("stop")
         self._shut()
         if force:
-            await self._force()
+            self._begin_force()
         assert self._stopped is not None
         done, _ = await asyncio.wait([self._stopped], timeout=timeout)
         if not done:
-            await self._force()
+            self._begin_force()
             await asyncio.wait([self._stopped])
+        if self._forcing is not None:
+            await asyncio.wait([self._forcing])
 
     def _refuse_from_within(self, call: str) -> None:
         """Refuse what would wait for itself for ever."""
@@ -187,30 +190,45 @@ class Dispatcher(Deadlines, Generic[ItemT]):
             if not self._stopped.done():
                 self._stopped.set_result(None)
 
+    def _begin_force(self) -> None:
+        """End now, once for all who ask for it, and in a task of its own: one of them may be cancelled."""
+        assert self._loop is not None
+        self._is_forced = True
+        if not self._is_stopped and (self._forcing is None or self._forcing.done()):
+            self._forcing = self._loop.create_task(self._force())
+
     async def _force(self) -> None:
         """Answer everybody now, then cancel what is in flight."""
-        self._is_forced = True
-        flights = list(self._flights)
-        error = BatcherStoppedError(f"{self._label()} was stopped by force before the row was sent")
-        await self._discard_parked(error)
-        for batch in list(self._queue):
-            await self._discard(batch, error)
-        for batch in flights:
-            await self._abandon(batch)
+        # A batch that is back already, with its rows being told, is left to end by itself.
+        flights = [batch for batch in self._flights if not batch.has_reply]
+        telling = self._tell_everybody(flights)
+        try:
+            for told, _ in enumerate(telling, start=1):
+                if told % SETTLED_A_TURN == 0:
+                    await asyncio.sleep(0)
+        finally:
+            # Cancelled from outside: then all at once, for nobody may be left waiting.
+            for _ in telling:
+                pass
         await self._cancel(flights)
         self._close_epochs()
         self._pump()
 
-    async def _discard_parked(self, error: BulkWriterError) -> None:
-        """Tell every row that waits outside the queue that it was not written."""
-        told = 0
+    def _tell_everybody(self, flights: list[Batch]) -> Iterator[None]:
+        """Answer one row at each step, until nobody waits any more."""
+        error = BatcherStoppedError(f"{self._label()} was stopped by force before the row was sent")
         while (parcel := self._take_waiting() or self._take_parked()) is not None:
-            told += 1
-            if told % SETTLED_A_TURN == 0:
-                await asyncio.sleep(0)
             if parcel.timer is not None:
                 parcel.timer.cancel()
             self._settle_parcel(parcel, error)
+            yield
+        while (batch := next(iter(self._queue), None)) is not None:
+            yield from self._discard(batch, error)
+        unknown = self._unknown("the stop was forced while it was in flight", None)
+        for batch in flights:
+            while batch.settled < len(batch.waiters) and not batch.has_reply:
+                self._settle_with_error(batch, batch.settled + 1, unknown, "unknown")
+                yield
 
     def _take_waiting(self) -> Parcel | None:
         while self._waiting:
@@ -229,28 +247,18 @@ class Dispatcher(Deadlines, Generic[ItemT]):
             parcel.epoch.add("not_written")
             fail(parcel.waiter, self._error_for(error, parcel.lane, parcel.item, parcel.record))
 
-    async def _discard(self, batch: Batch, error: BulkWriterError) -> None:
+    def _discard(self, batch: Batch, error: BulkWriterError) -> Iterator[None]:
         """Tell every row of a queued batch that it was not written."""
         self._queue.remove(batch)
         self._queued_bytes -= batch.size
-        for place in range(len(batch.waiters)):
-            if place and place % SETTLED_A_TURN == 0:
-                await asyncio.sleep(0)
+        for place, waiter in enumerate(batch.waiters):
             self._queued -= 1
-            waiter = batch.waiters[place]
             if waiter.done():
                 self._withdraw(batch.epoch, waiter)
             else:
                 batch.epoch.add("not_written")
                 fail(waiter, self._error_for(error, batch.lane, batch.items[place], batch.record_of(place)))
-
-    async def _abandon(self, batch: Batch) -> None:
-        """Tell every row of a batch in flight that its outcome is unknown."""
-        error = self._unknown("the stop was forced while it was in flight", None)
-        while batch.settled < len(batch.waiters):
-            stop = min(batch.settled + SETTLED_A_TURN, len(batch.waiters))
-            self._settle_with_error(batch, stop, error, "unknown")
-            await asyncio.sleep(0)
+            yield
 
     async def _cancel(self, flights: list[Batch]) -> None:
         """Cancel the tasks of these batches, and leave behind those that will not end."""

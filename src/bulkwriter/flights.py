@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any
 
-from bulkwriter.errors import BulkWriterError, OutcomeUnknownError
+from bulkwriter.errors import BulkWriterError, NotWrittenError, OutcomeUnknownError
 from bulkwriter.intake import Intake
 from bulkwriter.limits import UNLIMITED, QueueLimits
 
@@ -162,11 +163,21 @@ class Flights(Intake):
         self._batches += 1
         self._largest_batch = max(self._largest_batch, rows)
         batch.task = self._loop.create_task(self._fly(batch), context=batch.context)
+        batch.task.add_done_callback(functools.partial(self._after_flight, batch))
+
+    def _after_flight(self, batch: Batch, _: asyncio.Task[None]) -> None:
+        """Answer the rows of a batch whose task was cancelled before its first step: it never ran at all."""
+        if batch in self._flights:
+            error = NotWrittenError(f"{self._label()}: the row's batch was cancelled before it was sent")
+            self._settle_with_error(batch, len(batch.waiters), error, "not_written")
+            self._land(batch, self._now())
 
     # What becomes of it.
 
     async def _fly(self, batch: Batch) -> None:
         """Deliver one batch. Whatever happens in there, every row of it has an answer in the end."""
+        # An eager task runs before it is returned to who made it.
+        batch.task = asyncio.current_task()
         started = self._now()
         try:
             await self._deliver(batch)
@@ -253,14 +264,18 @@ def fail(waiter: Any, error: BaseException) -> None:
 
 
 async def settle_in_turns(batch: Batch, settle: Callable[[int, int], None]) -> None:
-    """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear.
-
-    A forced stop may settle the rest in between; it moves the same mark.
-    """
+    """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear."""
+    batch.has_reply = True
     rows = len(batch.waiters)
     while batch.settled < rows:
         stop = min(batch.settled + SETTLED_A_TURN, rows)
         settle(batch.settled, stop)
         batch.settled = max(batch.settled, stop)
         if stop < rows:
-            await asyncio.sleep(0)
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                # What is known is told, also where the loop is being shut down.
+                settle(batch.settled, rows)
+                batch.settled = rows
+                raise
