@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from bulkwriter.contract import NotApplied, Uniform
@@ -67,7 +68,7 @@ class Pace:
             return 0, self._opens_at
         if self.outage is not None:
             return 1, None
-        return max(1, int(self._limit)), None
+        return max(1.0, self._limit // 1 if math.isfinite(self._limit) else self._limit), None
 
 
 def _push_back(reply: list[Answer]) -> NotApplied | None:
