@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from bulkwriter.contract import Attempt, Capabilities, Doubtful, NotApplied, Plan, Reply, Suspect, Uniform, Verdict
-from bulkwriter.errors import NotWrittenError, OutcomeUnknownError, RowRejectedError
+from bulkwriter.errors import BackendUnavailableError, NotWrittenError, OutcomeUnknownError, RowRejectedError
 from bulkwriter.results import WriteResult
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Delivery:
             for place, verdict in enumerate(final):
                 if isinstance(verdict, Doubtful):
                     final[place] = _second_look(verdict, settled[place])
-        answers: list[Any] = [self._answer(verdict, tries) for verdict in final]
+        answers = self._answers(final, tries)
         suspects = [place for place, verdict in enumerate(final) if isinstance(verdict, Suspect)]
         if suspects:
             found = await self._isolate(attempt, suspects, final, tries, on_settling)
@@ -132,16 +132,23 @@ class Delivery:
                 answers[place] = answer
         return answers
 
+    def _answers(self, verdicts: Sequence[Verdict], tries: int) -> list[Any]:
+        """Return the verdicts as answers; rows that share a verdict share the answer until each is told its own."""
+        made: dict[int, Any] = {}
+        for verdict in verdicts:
+            if id(verdict) not in made:
+                made[id(verdict)] = self._answer(verdict, tries)
+        return [made[id(verdict)] for verdict in verdicts]
+
     def _answer(self, verdict: Verdict, tries: int) -> Answer | None:
         """Return a verdict with the number of tries it took; ``None`` for a suspect, which has none yet."""
         if isinstance(verdict, WriteResult):
             return verdict if tries == 1 else dataclasses.replace(verdict, attempts=tries)
+        # Errors are copied: a backend may keep one and give it again, and the count of another try would follow.
         if isinstance(verdict, RowRejectedError):
-            verdict.attempts = tries
-            return verdict
+            return verdict.for_row(None, attempts=tries)
         if isinstance(verdict, NotApplied):
-            verdict.error.attempts = tries
-            return verdict
+            return NotApplied(verdict.error.for_row(None, attempts=tries), verdict.wait, retry=verdict.retry)
         if isinstance(verdict, Doubtful):
             return self._unknown(verdict.cause, tries)
         return None
@@ -173,14 +180,17 @@ class Delivery:
         if len(rows) == 1:
             suspect = verdicts[suspects[0]]
             assert isinstance(suspect, Suspect)
-            answer = self._answer(suspect.error.for_row(None, attempts=tries), tries)
-            assert answer is not None
-            return [answer]
+            return [suspect.error.for_row(None, attempts=tries)]
         if self._backend.capabilities.isolates and not attempt.careful:
             return await self._again(attempt, rows, tries, on_settling, part="careful")
         # The engine's own resort. Halves go one after the other: rows of one key keep their order.
         middle = len(rows) // 2
         first = await self._again(attempt, rows[:middle], tries, on_settling, part="1")
+        away = _outage(first)
+        if away is not None:
+            # The database has gone in the middle of the search: the rest is not stored, and is not searched now.
+            rest = NotApplied(away.error.for_row(None, attempts=tries), away.wait, retry=away.retry)
+            return [*first, *[rest] * (len(rows) - middle)]
         return first + await self._again(attempt, rows[middle:], tries, on_settling, part="2")
 
     async def _again(
@@ -256,9 +266,17 @@ def _second_look(before: Doubtful, after: Verdict) -> Verdict:
     return after
 
 
+def _outage(answers: list[Answer]) -> NotApplied | None:
+    """Return what says that the database is away."""
+    for answer in answers:
+        if isinstance(answer, NotApplied) and isinstance(answer.error, BackendUnavailableError):
+            return answer
+    return None
+
+
 def _checked(reply: Reply, rows: int) -> Reply:
     """Return a reply that answers every row, or doubt about all of them: a short reply is never believed."""
-    if isinstance(reply, Uniform):
+    if isinstance(reply, Uniform) and _is_verdicts([reply.verdict]):
         told = reply.rows
     elif _is_verdicts(reply):
         told = len(reply)
