@@ -6,10 +6,11 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any
 
+from bulkwriter.errors import BulkWriterError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bulkwriter.errors import BulkWriterError
     from bulkwriter.statistics import Counts
 
 
@@ -82,4 +83,5 @@ class Report:
         failed = self.counts.failures
         if failed:
             message = f"{failed} of {self.counts.total} rows have no good answer"
-            raise ExceptionGroup(message, [error for _, error in self.errors])
+            # A group cannot be empty; with max_errors=0 no error was kept.
+            raise ExceptionGroup(message, [error for _, error in self.errors] or [BulkWriterError(message)])
