@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, cast
@@ -72,6 +73,8 @@ class ManyRows(OpeningDispatcher):
         """Queue some rows of one caller, as soon as there is room for them."""
         if self._is_closing:
             self._refuse_portion(gathering, len(rows))
+            # Rows without end would keep the loop to themselves.
+            await asyncio.sleep(0)
             return
         run = self._book.prepare_run(rows)
         if run is not None and self._order is None and len(rows) == self._max_rows:
