@@ -131,6 +131,28 @@ async def test_updates_may_be_computed_and_declined() -> None:
     assert not backend.allows_coalescing
 
 
+async def test_a_function_that_raises_costs_its_own_row_only() -> None:
+    """A default, a check or an update that cannot be computed rejects the row, as a database's own would."""
+    backend = MemoryBackend(
+        on_conflict="update",
+        defaults={"m": lambda: 1 // 0},
+        checks={"n_positive": lambda row: row["n"] > 0},
+        update_columns={"n": lambda stored, new: stored["n"] // new["n"]},
+    )
+    rows: list[dict[str, Any]] = [
+        {"id": 1, "n": 6, "m": 0},
+        {"id": 1, "n": 0.0, "m": 0},
+        {"id": 2, "n": "x", "m": 0},
+        {"id": 1, "n": 7, "m": 0},
+    ]
+    told = await _write(backend, *rows, {"id": 3, "n": 1})
+    kinds = [WriteResult, CheckViolationError, CheckViolationError, CheckViolationError, CheckViolationError]
+    assert [type(answer) for answer in told] == kinds
+    division = MemoryBackend(backend.store, on_conflict="update", update_columns={"n": lambda _, new: 1 // new["m"]})
+    assert [type(answer) for answer in await _write(division, {"id": 1, "n": 1, "m": 0})] == [InvalidValueError]
+    assert backend.rows == [{"id": 1, "n": 6, "m": 0}]
+
+
 async def test_a_row_that_others_refer_to_cannot_be_deleted() -> None:
     """A table may refer to itself; a row may refer to itself."""
     backend = MemoryBackend(foreign_keys={"parent": None})

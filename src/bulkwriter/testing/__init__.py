@@ -4,9 +4,9 @@
 ``bulkwriter.testing.conformance`` (which needs pytest) holds a backend of your own to what the shipped ones promise.
 """
 
-from bulkwriter.testing.actions import SimulatedFailureError
 from bulkwriter.testing.faults import FaultScript
 from bulkwriter.testing.memory import MemoryBackend
+from bulkwriter.testing.parts import SimulatedFailureError
 from bulkwriter.testing.table import MemoryDatabaseError, MemoryTable
 
 __all__ = ["FaultScript", "MemoryBackend", "MemoryDatabaseError", "MemoryTable", "SimulatedFailureError"]

@@ -7,21 +7,18 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bulkwriter.contract import Doubtful, NotApplied, Uniform
-from bulkwriter.errors import BackendUnavailableError, NotWrittenError, RowRejectedError, ThrottledError
+from bulkwriter.errors import BackendUnavailableError, NotWrittenError, ThrottledError
 from bulkwriter.results import WriteResult
+from bulkwriter.testing.parts import SimulatedFailureError, verdicts_of, write_others
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from bulkwriter.backend import Backend
-    from bulkwriter.contract import Attempt, Reply, Verdict
-    from bulkwriter.testing.faults import FaultScript
+    from bulkwriter.contract import Attempt, Reply
+    from bulkwriter.testing.player import Player
 
 Action: TypeAlias = "Callable[[Call], Awaitable[Any]]"
-
-
-class SimulatedFailureError(ConnectionError):
-    """What the driver would have raised: the cause of every error that a ``FaultScript`` makes up."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -38,7 +35,7 @@ class Call:
         has_hit: Whether the fault has.
     """
 
-    script: FaultScript
+    script: Player
     backend: Backend
     proceed: Callable[[], Awaitable[Any]]
     attempt: Attempt | None = None
@@ -188,11 +185,13 @@ def unprocessed(rows: int, wait: float) -> Action:
     """The last rows of the batch are left undone, the others are written."""
 
     async def act(call: Call) -> Reply:
+        assert call.attempt is not None
+        assert call.write is not None
         call.hit()
         left = range(max(0, call.rows - rows), call.rows)
         verdict = NotApplied(call.error(ThrottledError, "rows were left unprocessed"), wait=wait)
         decided = dict.fromkeys(left, verdict)
-        return await call.script._write_others(call, decided)  # noqa: SLF001
+        return await write_others(call.script, call.attempt, call.write, decided)
 
     return act
 
@@ -209,30 +208,9 @@ def refusing_settle(*, for_good: bool) -> Action:
     return act
 
 
-def verdicts_of(reply: Reply, rows: int) -> Sequence[Verdict]:
-    """Return a reply's verdicts one by one.
-
-    Raises:
-        RuntimeError: They are not as many as the rows.
-    """
-    verdicts = [reply.verdict] * reply.rows if isinstance(reply, Uniform) else reply
-    if len(verdicts) != rows:
-        message = f"the backend gave {len(verdicts)} verdicts for {rows} rows"
-        raise RuntimeError(message)
-    return verdicts
-
-
 def any_stored(reply: Any) -> bool:
     """Whether a reply says that something has been committed; what is no reply cannot say otherwise."""
     if not isinstance(reply, list | Uniform):
         return True
     verdicts = (reply.verdict,) if isinstance(reply, Uniform) else reply
     return any(isinstance(verdict, WriteResult) for verdict in verdicts)
-
-
-def poisoned(error: type[RowRejectedError], backend: Backend) -> RowRejectedError:
-    """Return the error of a poisoned row."""
-    message = f"table {backend.table}: the row is poisoned"
-    poison = error(message, sqlstate="23514", constraint_name="poison", backend=backend.name, table=backend.table)
-    poison.__cause__ = SimulatedFailureError("the row is poisoned")
-    return poison

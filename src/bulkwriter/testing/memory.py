@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import datetime as dt
-import decimal
-import functools
-import uuid
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from bulkwriter import results
@@ -16,16 +11,16 @@ from bulkwriter.backend import Backend
 from bulkwriter.contract import Capabilities, Doubtful, Limits, NotApplied, Plan, Uniform
 from bulkwriter.errors import (
     BackendUnavailableError,
-    InvalidValueError,
     MisconfigurationError,
     RowRejectedError,
     RowTooLargeError,
 )
 from bulkwriter.results import WriteResult
 from bulkwriter.testing.table import MemoryTable
+from bulkwriter.testing.updates import Updates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterable
+    from collections.abc import Callable, Container, Hashable, Iterable, Mapping
     from typing import TypeAlias
 
     from bulkwriter.contract import Attempt, OnConflict, Operation, Reply, Verdict
@@ -34,11 +29,6 @@ if TYPE_CHECKING:
 
     Stored: TypeAlias = Mapping[str, Any]
     New: TypeAlias = Mapping[str, Any]
-
-_IMMUTABLE = (
-    type(None), bool, int, float, complex, str, bytes, decimal.Decimal, uuid.UUID,
-    dt.date, dt.time, dt.timedelta,
-)  # fmt: skip
 
 
 class MemoryPlan(Plan):
@@ -158,10 +148,9 @@ class MemoryBackend(Backend):
         self.ledger: bool = ledger
         self.faults = faults
         self._conflict_columns = None if conflict_columns is None else tuple(conflict_columns)
-        self._updates = _as_updates(update_columns)
-        self._update_where = update_where
+        self._updates = Updates(update_columns, update_where)
         # A row that is replaced before it is stored must leave no trace: true only if an update sets every column.
-        self.allows_coalescing: bool = update_columns is None and update_where is None
+        self.allows_coalescing: bool = self._updates.is_whole
         self._check_options()
 
     @property
@@ -200,21 +189,19 @@ class MemoryBackend(Backend):
         return MemoryPlan(operation, columns, self.key_columns)
 
     def prepare(self, plan: Plan, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Check types and size, and copy what could be changed after the call.
+        """Check types and size.
 
         Raises:
             InvalidValueError: A value is not of its column's type, or part of a key cannot be hashed.
             RowTooLargeError: The row is larger than ``max_row_bytes``.
         """
         for column, value in zip(plan.columns, values, strict=True):
-            self._check_value(column, value)
+            self.store.check_value(column, value)
         size = self.row_size(plan, values)
         if 0 <= self.store.max_row_bytes < size:
             message = f"table {self.table}: a row of {size} bytes is larger than {self.store.max_row_bytes} bytes"
             raise RowTooLargeError(message)
-        if all(isinstance(value, _IMMUTABLE) for value in values):
-            return values
-        return copy.deepcopy(values)
+        return values
 
     def row_key(self, plan: Plan, row: tuple[Any, ...]) -> Hashable | None:
         """Return the values of the key columns; ``None`` if the row leaves one out."""
@@ -319,13 +306,10 @@ class MemoryBackend(Backend):
 
     def _apply_update(self, row_id: int, row: Row, given: Row) -> WriteResult:
         before = self.store.get(row_id)
-        if self._update_where is not None and not self._update_where(before, row):
+        updated = self._updates.applied(before, row, given, self.key_columns)
+        if updated is None:
             return results.UNCHANGED
-        if self._updates is None:
-            changes = {column: row[column] for column in given if column not in self.key_columns}
-        else:
-            changes = {column: new(before, row) for column, new in self._updates.items()}
-        after = self.store.checked({**before, **changes})
+        after = self.store.checked(updated)
         self.store.update(row_id, after)
         return self._result(results.UNCHANGED if after == before else results.UPDATED, after)
 
@@ -347,14 +331,14 @@ class MemoryBackend(Backend):
             self._refuse(f"conflict_columns ({', '.join(self._conflict_columns)}) must be the key or unique")
         if self.on_conflict != "error" and not (self._conflict_columns or self.store.key):
             self._refuse(f'on_conflict="{self.on_conflict}" needs a key or conflict_columns')
-        if self.on_conflict != "update" and (self._updates is not None or self._update_where is not None):
+        if self.on_conflict != "update" and not self._updates.is_whole:
             self._refuse('update_columns and update_where need on_conflict="update"')
         self._check_columns()
-        if not all(map(callable, (*(self._updates or {}).values(), self._update_where or bool))):
+        if not self._updates.is_python:
             self._refuse("expressions are functions of the stored and the new row here, not SQL")
 
     def _check_columns(self) -> None:
-        for column in (*(self.columns or ()), *(self._updates or ())):
+        for column in (*(self.columns or ()), *self._updates.columns):
             if not self.store.knows(column):
                 self._refuse(f"column {column} does not exist or is generated")
         for column in self.returning:
@@ -365,35 +349,10 @@ class MemoryBackend(Backend):
         if self.store.is_dropped:
             self._refuse("the table does not exist")
 
-    def _check_value(self, column: str, value: Any) -> None:
-        types = self.store.types.get(column)
-        if types is not None and value is not None and not isinstance(value, types):
-            message = f"table {self.table}: column {column} cannot hold a {type(value).__name__}"
-            raise InvalidValueError(message, column_name=column)
-        if column in self.key_columns or any(column in columns for columns in self.store.unique):
-            try:
-                hash(value)
-            except TypeError as error:
-                message = f"table {self.table}: column {column} cannot hold a {type(value).__name__}, being a key"
-                raise InvalidValueError(message, column_name=column) from error
-
     def _refuse(self, why: str) -> NoReturn:
         table = getattr(self, "table", None)
         prefix = f"table {table}: " if table else ""
         raise MisconfigurationError(prefix + why, backend=self.name, table=table)
-
-
-def _as_updates(
-    update_columns: Iterable[str] | Mapping[str, Callable[[Stored, New], Any]] | None,
-) -> dict[str, Callable[[Stored, New], Any]] | None:
-    """Return by column what an update sets it to; ``None`` for all columns of the new row."""
-    if update_columns is None or isinstance(update_columns, Mapping):
-        return None if update_columns is None else dict(update_columns)
-    return {column: functools.partial(_new_value, column) for column in update_columns}
-
-
-def _new_value(column: str, stored: Stored, new: New) -> Any:  # noqa: ARG001 - as any function of update_columns
-    return new[column]
 
 
 def _not_applied(backend: Backend) -> BackendUnavailableError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bulkwriter.errors import (
     CheckViolationError,
     ForeignKeyViolationError,
+    InvalidValueError,
     NotNullViolationError,
     RowRejectedError,
     UniqueViolationError,
@@ -142,6 +143,23 @@ class MemoryTable:
 
     # -- one row
 
+    def check_value(self, column: str, value: Any) -> None:
+        """Check that a column can hold a value.
+
+        Raises:
+            InvalidValueError: It is not of the column's type, or part of a key and cannot be hashed.
+        """
+        types = self.types.get(column)
+        if types is not None and value is not None and not isinstance(value, types):
+            message = f"table {self.name}: column {column} cannot hold a {type(value).__name__}"
+            raise InvalidValueError(message, column_name=column)
+        if any(column in columns for columns in self._indexes):
+            try:
+                hash(value)
+            except TypeError as error:
+                message = f"table {self.name}: column {column} cannot hold a {type(value).__name__}, being a key"
+                raise InvalidValueError(message, column_name=column) from error
+
     def complete(self, given: Mapping[str, Any]) -> Row:
         """Return the row to store: what was given, the defaults of what was not, and the generated columns.
 
@@ -151,7 +169,7 @@ class MemoryTable:
         row = dict(given)
         for column, default in self.defaults.items():
             if column not in row:
-                row[column] = default() if callable(default) else default
+                row[column] = self._evaluate(f"{self.name}_{column}_default", default) if callable(default) else default
         for column in self.columns or ():
             row.setdefault(column, None)
         return self.checked(row)
@@ -245,9 +263,9 @@ class MemoryTable:
         if row is not None:
             self._rows[row_id] = row
 
-    def _evaluate(self, name: str, function: Callable[[Mapping[str, Any]], Any], row: Row) -> Any:
+    def _evaluate(self, name: str, function: Callable[..., Any], *row: Row) -> Any:
         try:
-            return function(row)
+            return function(*row)
         except Exception as error:
             # An exception that escaped here would leave the whole batch in doubt for one row's sake.
             message = f"table {self.name}: {name} raised {type(error).__name__}"
