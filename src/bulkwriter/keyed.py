@@ -177,7 +177,10 @@ class KeyedDispatcher(Dispatcher[Any]):
         """Let the latest of the rows that a lost one stood for go in its place. Returns whether there was one."""
         while record is not None and record.chain:
             parcel = record.chain.pop()
-            self._superseded.discard(parcel)
+            if parcel not in self._superseded:
+                # A forced stop has answered it, and counted it.
+                continue
+            self._superseded.remove(parcel)
             if parcel.waiter.done():
                 self._withdraw(parcel.epoch, parcel.waiter)
                 continue
@@ -193,7 +196,10 @@ class KeyedDispatcher(Dispatcher[Any]):
         if record is None:
             return
         for parcel in record.chain:
-            self._superseded.discard(parcel)
+            if parcel not in self._superseded:
+                # A forced stop has answered it, and counted it.
+                continue
+            self._superseded.remove(parcel)
             self._stop_timer(parcel)
             if isinstance(answer, WriteResult):
                 if parcel.waiter.done():
