@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.dispatch import Dispatcher
 from bulkwriter.errors import BulkWriterError, OutcomeUnknownError, QueueFullError
-from bulkwriter.flights import fail, settle_in_turns
+from bulkwriter.flights import fail
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
 
@@ -329,17 +329,17 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         try:
             results = await self._call(batch.items)
         except Exception as error:  # noqa: BLE001 - it goes to the callers
-            await settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
+            await self._settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
             return
         if results is None:
-            await settle_in_turns(batch, functools.partial(self._settle_alike, batch, None))
+            await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, None))
             return
         try:
             checked = _checked(results, len(batch.waiters))
         except Exception as error:  # noqa: BLE001 - a reply that is nonsense, or refuses to be looked at
-            await settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
+            await self._settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
             return
-        await settle_in_turns(batch, functools.partial(self._settle_each, batch, checked))
+        await self._settle_in_turns(batch, functools.partial(self._settle_each, batch, checked))
 
     async def _call(self, items: list[T]) -> Any:
         """Run process_batch where it belongs."""
@@ -356,9 +356,11 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
     def _settle_alike(self, batch: Batch, result: Any, start: int, stop: int) -> None:
         """Give rows from ``start`` up to ``stop`` the same good result."""
         waiters = batch.waiters
-        if isinstance(waiters, Stretch) and waiters.is_whole and stop - start == len(waiters):
+        if isinstance(waiters, Stretch) and waiters.is_whole:
+            # One caller's whole batch costs next to nothing to settle, however long it is.
             waiters.set_result_of_all(result)
-            batch.epoch.add("succeeded", stop - start)
+            batch.epoch.add("succeeded", len(waiters))
+            batch.settled = len(waiters)
             return
         self._settle_each(batch, [result] * len(waiters), start, stop)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.delivery import Delivery
-from bulkwriter.flights import fail, settle_in_turns
+from bulkwriter.flights import fail
 from bulkwriter.gathering import Stretch
 from bulkwriter.keyed import KeyedDispatcher, Record
 from bulkwriter.pace import Pace
@@ -59,9 +59,9 @@ class DeliveringDispatcher(KeyedDispatcher):
         self._pace.note(reply, self._now())
         if isinstance(reply, Uniform):
             result = cast("WriteResult", reply.verdict)
-            await settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
+            await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
         else:
-            await settle_in_turns(batch, functools.partial(self._settle_each, batch, reply))
+            await self._settle_in_turns(batch, functools.partial(self._settle_each, batch, reply))
 
     def _free_slot(self, batch: Batch) -> None:
         self._release_slot(batch)

@@ -38,6 +38,8 @@ class Flights(Intake):
         self._taken_slots = 0
         self._usual_time = FIRST_GUESS
         self._is_forced = False
+        self._settled_in_turn = 0
+        self._turn_is_counted = False
         self._batches = 0
         self._largest_batch = 0
         self._pump_is_due = False
@@ -209,6 +211,42 @@ class Flights(Intake):
         error.__cause__ = cause
         return error
 
+    async def _settle_in_turns(self, batch: Batch, settle: Callable[[int, int], None]) -> None:
+        """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear."""
+        batch.has_reply = True
+        rows = len(batch.waiters)
+        while True:
+            stop = min(batch.settled + self._room_in_turn(), rows)
+            if stop > batch.settled:
+                self._count_in_turn(stop - batch.settled)
+                settle(batch.settled, stop)
+                batch.settled = max(batch.settled, stop)
+            if batch.settled >= rows:
+                return
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                # What is known is told, also where the loop is being shut down.
+                settle(batch.settled, rows)
+                batch.settled = rows
+                raise
+
+    def _room_in_turn(self) -> int:
+        """Return how many rows may still be settled in this turn of the loop, by all batches together."""
+        return SETTLED_A_TURN - self._settled_in_turn if self._turn_is_counted else SETTLED_A_TURN
+
+    def _count_in_turn(self, rows: int) -> None:
+        self._settled_in_turn += rows
+        # Small batches are not worth a call of their own in every turn: what they leave behind is counted later.
+        if not self._turn_is_counted and self._settled_in_turn > SETTLED_A_TURN // 4:
+            assert self._loop is not None
+            self._turn_is_counted = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._settled_in_turn = 0
+        self._turn_is_counted = False
+
     def _settle_rest(self, batch: Batch, error: BulkWriterError) -> None:
         """Give every row that has no answer yet this error."""
         self._settle_with_error(batch, len(batch.waiters), error, "unknown")
@@ -261,21 +299,3 @@ def fail(waiter: Any, error: BaseException) -> None:
     """Give a waiting caller its error. A future that nobody reads stays silent: its fate is in the statistics."""
     waiter.set_exception(error)
     waiter.exception()
-
-
-async def settle_in_turns(batch: Batch, settle: Callable[[int, int], None]) -> None:
-    """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear."""
-    batch.has_reply = True
-    rows = len(batch.waiters)
-    while batch.settled < rows:
-        stop = min(batch.settled + SETTLED_A_TURN, rows)
-        settle(batch.settled, stop)
-        batch.settled = max(batch.settled, stop)
-        if stop < rows:
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                # What is known is told, also where the loop is being shut down.
-                settle(batch.settled, rows)
-                batch.settled = rows
-                raise
