@@ -276,12 +276,9 @@ def _outage(answers: list[Answer]) -> NotApplied | None:
 
 def _checked(reply: Reply, rows: int) -> Reply:
     """Return a reply that answers every row, or doubt about all of them: a short reply is never believed."""
-    if isinstance(reply, Uniform) and _is_verdicts([reply.verdict]):
-        told = reply.rows
-    elif _is_verdicts(reply):
-        told = len(reply)
-    else:
+    if not _is_verdicts([reply.verdict] if isinstance(reply, Uniform) else reply):
         return Uniform(Doubtful(TypeError(f"the backend replied with {type(reply).__name__}, not with verdicts")), rows)
+    told = reply.rows if isinstance(reply, Uniform) else len(reply)
     if told != rows:
         return Uniform(Doubtful(ValueError(f"the backend answered for {told} rows of {rows}")), rows)
     return reply
