@@ -19,7 +19,7 @@ from bulkwriter.statistics import fate_of
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from bulkwriter.backend import Backend
     from bulkwriter.contract import Plan
@@ -50,11 +50,8 @@ class DeliveringDispatcher(KeyedDispatcher):
         self._retrying: dict[Parcel, asyncio.TimerHandle] = {}
 
     async def _deliver(self, batch: Batch) -> None:
-        number = 1
-        if batch.records:
-            number += max(record.tries for record in batch.records.values())
         reply = await self._delivery.deliver(
-            batch.lane, batch.items, number=number, on_settling=functools.partial(self._free_slot, batch)
+            batch.lane, batch.items, number=self._tries(batch), on_settling=functools.partial(self._free_slot, batch)
         )
         self._pace.note(reply, self._now())
         if isinstance(reply, Uniform):
@@ -64,6 +61,11 @@ class DeliveringDispatcher(KeyedDispatcher):
             await self._settle_in_turns(batch, functools.partial(self._settle_each, batch, reply))
 
     def _free_slot(self, batch: Batch) -> None:
+        """Let another batch leave while this one only waits to learn what became of it."""
+        if len(self._flights) - self._taken_slots >= self._slots:
+            # As many as may write are waiting already: a database that answers nobody would be sent the whole queue,
+            # and the next one's worth, and none of it would count for the limits.
+            return
         self._release_slot(batch)
         self._schedule_pump()
 
@@ -93,6 +95,7 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _settle_each(self, batch: Batch, answers: Sequence[Answer], start: int, stop: int) -> None:
         """Give the rows from ``start`` up to ``stop`` their own answers."""
         left: list[Parcel] = []
+        wait = self._wait_after(batch, answers, start, stop)
         for place in range(start, stop):
             answer = answers[place]
             record = batch.record_of(place)
@@ -101,13 +104,13 @@ class DeliveringDispatcher(KeyedDispatcher):
                     # Not stored, and nobody waits for it any more: it is not sent again.
                     self._forget(batch.epoch, batch.waiters[place], batch.lane, batch.items[place], record)
                     continue
-                parcel = self._leftover(batch, place, answer, record)
+                parcel = self._leftover(batch, place, answer, record, wait)
                 if parcel is not None:
                     left.append(parcel)
                     continue
             self._settle_row(batch, place, answer, record)
         if left:
-            self._retry_later(left, answers[start:stop])
+            self._retry_later(left, wait)
 
     def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:  # noqa: ARG002
         record = batch.record_of(place)
@@ -134,7 +137,18 @@ class DeliveringDispatcher(KeyedDispatcher):
 
     # Another attempt.
 
-    def _leftover(self, batch: Batch, place: int, answer: NotApplied, record: Record | None) -> Parcel | None:
+    def _wait_after(self, batch: Batch, answers: Sequence[Answer], start: int, stop: int) -> float:
+        """Return the seconds after which those of these rows that are not stored may be tried again, together."""
+        least = [answer.wait for answer in answers[start:stop] if isinstance(answer, NotApplied)]
+        return max(*least, self._policy.backoff(self._tries(batch))) if least else 0.0
+
+    def _tries(self, batch: Batch) -> int:
+        """Count the tries of the row that was tried most often, the one under way included."""
+        return 1 + max((record.tries for record in batch.records.values()), default=0) if batch.records else 1
+
+    def _leftover(
+        self, batch: Batch, place: int, answer: NotApplied, record: Record | None, wait: float
+    ) -> Parcel | None:
         """Take a row that is proven not stored out of its batch; ``None`` if it is not to be tried again."""
         waiter = batch.waiters[place]
         if waiter.done():
@@ -143,13 +157,13 @@ class DeliveringDispatcher(KeyedDispatcher):
         if record is None:
             record = Record(batch.opened_at)
         tries = record.tries + 1
-        wait = max(answer.wait, self._policy.initial_backoff)
         if not answer.retry or tries >= self._policy.max_attempts or self._is_forced:
             return None
         if self._now() + wait - record.accepted_at > self._policy.max_time:
             return None
         record.tries = tries
         record.attempts += answer.error.attempts
+        record.error = answer.error
         size = self._size_at(batch, place)
         parcel = Parcel(batch.items[place], waiter, batch.lane, size, batch.epoch)
         parcel.record = record
@@ -163,13 +177,15 @@ class DeliveringDispatcher(KeyedDispatcher):
             return batch.sizes[place]
         return self._backend.row_size(batch.lane, batch.items[place]) if self._counts_bytes else 0
 
-    def _retry_later(self, parcels: list[Parcel], answers: Sequence[Answer]) -> None:
-        """Let rows of one batch wait together, outside every slot, and queue them again."""
+    def _retry_later(self, parcels: list[Parcel], wait: float) -> None:
+        """Let rows of one batch wait together, outside every slot, and queue them again.
+
+        They count as queued meanwhile: else a database that leaves much undone would be sent ever more.
+        """
         assert self._loop is not None
-        least = max((answer.wait for answer in answers if isinstance(answer, NotApplied)), default=0.0)
-        tries = max(parcel.record.tries for parcel in parcels)
-        wait = max(least, self._policy.backoff(tries))
         self._retries += len(parcels)
+        self._queued += len(parcels)
+        self._queued_bytes += sum([parcel.size for parcel in parcels])
         timer = self._loop.call_later(wait, self._retry_now, parcels)
         for parcel in parcels:
             self._retrying[parcel] = timer
@@ -181,6 +197,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         for parcel in alive:
             self._stop_timer(parcel)
             if parcel.waiter.done():
+                self._leave(parcel)
                 self._forget(parcel.epoch, parcel.waiter, parcel.lane, parcel.item, parcel.record)
                 continue
             if batch is None:
@@ -202,9 +219,24 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _forget_retries(self) -> None:
         """Let go of rows that wait for an attempt nobody wants any more: a stop would wait for them."""
         for parcel in [parcel for parcel in self._retrying if parcel.waiter.done()]:
-            del self._retrying[parcel]
-            self._stop_timer(parcel)
-            self._forget(parcel.epoch, parcel.waiter, parcel.lane, parcel.item, parcel.record)
+            self._forget_retry(parcel)
+
+    def _forget_retry(self, parcel: Parcel) -> None:
+        del self._retrying[parcel]
+        self._leave(parcel)
+        self._stop_timer(parcel)
+        self._forget(parcel.epoch, parcel.waiter, parcel.lane, parcel.item, parcel.record)
+
+    def _leave(self, parcel: Parcel) -> None:
+        """Count a row out that was awaiting a retry."""
+        self._queued -= 1
+        self._queued_bytes -= parcel.size
+
+    def _expire_parcel(self, parcel: Parcel) -> None:
+        super()._expire_parcel(parcel)
+        if parcel in self._retrying:
+            # It has its answer: it must not be counted any more, nor hold back the next one of its key.
+            self._forget_retry(parcel)
 
     def _append_again(self, batch: Batch, parcel: Parcel) -> None:
         place = len(batch.items)
@@ -213,13 +245,26 @@ class DeliveringDispatcher(KeyedDispatcher):
         self._set_record(batch, place, parcel.record)
         if parcel.deadline is not None:
             self._set_deadline(batch, place, parcel.deadline)
-        self._queued += 1
         if batch.sizes is not None:
             batch.sizes.append(parcel.size)
             batch.size += parcel.size
-            self._queued_bytes += parcel.size
 
     # While the database is away, or asks for a slower pace.
+
+    def _before_flight(self, batch: Batch) -> None:
+        if batch.records:
+            self._give_up_late(batch)
+        super()._before_flight(batch)
+
+    def _give_up_late(self, batch: Batch) -> None:
+        """Give up rows that waited for a slot until their time was over: no further try of them begins."""
+        oldest = self._now() - self._policy.max_time
+        records = (batch.records or {}).items()
+        late = [(place, record.error) for place, record in records if record.error and record.accepted_at < oldest]
+        for place, error in late:
+            self._give_up_row(batch, place, error)
+        if late:
+            self._drop_withdrawn(batch)
 
     def _slots_open(self) -> float:
         """Fewer slots while the database pushes back; none but one probe while it is away."""
@@ -247,15 +292,19 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _give_up(self, batch: Batch, outage: NotWrittenError) -> None:
         # Whoever stands in line behind one of its rows must not end up in the batch that is given up.
         self._queue.seal_one(batch)
-        for place, waiter in enumerate(batch.waiters):
-            if not waiter.done():
-                record = batch.record_of(place)
-                attempts = 0 if record is None else record.attempts
-                fail(waiter, complete(self._backend, outage, batch.lane, batch.items[place], attempts=attempts))
-                batch.epoch.add("not_written")
-                self._answer_chain(record, outage)
+        for place in range(len(batch.waiters)):
+            self._give_up_row(batch, place, outage)
         self._drop_withdrawn(batch)
         self._queue.remove(batch)
+
+    def _give_up_row(self, batch: Batch, place: int, why: NotWrittenError) -> None:
+        """Tell a queued row that it is not written, and those that it stands for."""
+        waiter, record = batch.waiters[place], batch.record_of(place)
+        if not waiter.done():
+            attempts = 0 if record is None else record.attempts
+            fail(waiter, complete(self._backend, why, batch.lane, batch.items[place], attempts=attempts))
+            batch.epoch.add("not_written")
+            self._answer_chain(record, why)
 
     # Who waits for another attempt.
 
@@ -264,9 +313,9 @@ class DeliveringDispatcher(KeyedDispatcher):
         for parcel in self._retrying:
             self._claim_anyway(parcel.lane, parcel.item)
 
-    def _parked(self) -> Iterator[Parcel]:
-        yield from self._retrying
-        yield from super()._parked()
-
     def _take_parked(self) -> Parcel | None:
-        return self._retrying.popitem()[0] if self._retrying else super()._take_parked()
+        if not self._retrying:
+            return super()._take_parked()
+        parcel, _ = self._retrying.popitem()
+        self._leave(parcel)
+        return parcel

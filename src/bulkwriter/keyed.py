@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Record:
     """What is remembered of a row that is not at its first attempt, or stands for others."""
 
-    __slots__ = ("accepted_at", "attempts", "chain", "tries")
+    __slots__ = ("accepted_at", "attempts", "chain", "error", "tries")
 
     def __init__(self, accepted_at: float, chain: list[Parcel] | None = None) -> None:
         self.accepted_at: float = accepted_at
         # Attempts that had this row in them, and rounds of retrying: finding a bad neighbour takes several attempts.
         self.attempts: int = 0
         self.tries: int = 0
+        # Why the last attempt was not applied.
+        self.error: NotWrittenError | None = None
         # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
         self.chain: list[Parcel] = [] if chain is None else chain
 
