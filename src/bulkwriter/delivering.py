@@ -289,6 +289,10 @@ class DeliveringDispatcher(KeyedDispatcher):
                 # Rows of one batch are given up together, so during an outage a batch is not filled for long.
                 self._queue.seal_one(batch)
 
+    def _may_join(self, batch: Batch, since: float) -> bool:
+        # Rows of one batch are given up together.
+        return self._pace.outage is None or abs(batch.opened_at - since) <= self._policy.max_time / 16
+
     def _give_up(self, batch: Batch, outage: NotWrittenError) -> None:
         # Whoever stands in line behind one of its rows must not end up in the batch that is given up.
         self._queue.seal_one(batch)

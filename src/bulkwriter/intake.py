@@ -110,6 +110,10 @@ class Intake(abc.ABC):
         """Measure the rows of a batch of which only the sum was kept."""
         return [0] * len(batch.items)
 
+    def _may_join(self, batch: Batch, since: float) -> bool:  # noqa: ARG002
+        """Whether a row that has waited since then may share a batch with those in it."""
+        return True
+
     def _on_dropped(self, batch: Batch, place: int) -> None:  # noqa: B027 - the generic core needs none
         """Note that the row at this place of a queued batch will never be sent."""
 
@@ -260,6 +264,10 @@ class Intake(abc.ABC):
         """Queue a parked row."""
         if parcel.timer is not None:
             parcel.timer.cancel()
+        if parcel.parked_at is not None:
+            ahead = self._filling.get(parcel.lane if parcel.epoch is self._epoch else (parcel.lane, parcel.epoch))
+            if ahead is not None and not self._may_join(ahead, parcel.parked_at):
+                self._seal(ahead)
         batch = self._put(parcel.item, parcel.waiter, parcel.lane, parcel.size, parcel.epoch)
         place = len(batch.items) - 1
         if parcel.parked_at is not None:

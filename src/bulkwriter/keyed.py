@@ -85,10 +85,26 @@ class KeyedDispatcher(Dispatcher[Any]):
         if self._order is not None:
             key = self._backend.row_key(parcel.lane, parcel.item)
             if key is not None and not self._order.claim(key):
-                self._order.stand_in_line(key, parcel)
-                self._start_timer(parcel)
+                self._stand_in_line(key, parcel)
                 return
         super()._enter_parcel(parcel)
+
+    def _stand_in_line(self, key: Hashable, parcel: Parcel) -> None:
+        """Let a row wait for another of its key; its place in the queue is taken all the same."""
+        assert self._order is not None
+        if parcel.parked_at is None:
+            parcel.parked_at = self._now()
+        self._order.stand_in_line(key, parcel)
+        self._queued_bytes += parcel.size
+        self._start_timer(parcel)
+
+    def _call_from_line(self, key: Hashable) -> Parcel | None:
+        """Take the first one out of this key's line."""
+        assert self._order is not None
+        parcel = self._order.take(key)
+        if parcel is not None:
+            self._queued_bytes -= parcel.size
+        return parcel
 
     # Order.
 
@@ -110,7 +126,7 @@ class KeyedDispatcher(Dispatcher[Any]):
         key = self._backend.row_key(plan, row)
         if key is None or not self._order.release(key):
             return
-        while (parcel := self._order.take(key)) is not None:
+        while (parcel := self._call_from_line(key)) is not None:
             if not parcel.waiter.done():
                 super()._enter_parcel(parcel)
                 return
@@ -150,12 +166,15 @@ class KeyedDispatcher(Dispatcher[Any]):
             mine.deadline = batch.deadlines[place]
         while (parcel := self._order.first_in_line(key)) is not None:
             if parcel.waiter.done():
-                self._order.take(key)
+                self._call_from_line(key)
                 self._withdraw(parcel.epoch, parcel.waiter)
                 continue
             if parcel.lane is not batch.lane or parcel.epoch is not batch.epoch:
                 break
-            self._order.take(key)
+            if batch.size + parcel.size - size > self._max_bytes:
+                # It is the next batch's: this one is full.
+                break
+            self._call_from_line(key)
             chain.append(mine)
             self._superseded.add(mine)
             self._start_timer(mine)
@@ -248,4 +267,7 @@ class KeyedDispatcher(Dispatcher[Any]):
     def _take_parked(self) -> Parcel | None:
         if self._superseded:
             return self._superseded.pop()
-        return None if self._order is None else self._order.take_any()
+        parcel = None if self._order is None else self._order.take_any()
+        if parcel is not None:
+            self._queued_bytes -= parcel.size
+        return parcel
