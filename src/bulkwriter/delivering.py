@@ -221,6 +221,10 @@ class DeliveringDispatcher(KeyedDispatcher):
         for parcel in [parcel for parcel in self._retrying if parcel.waiter.done()]:
             self._forget_retry(parcel)
 
+    def _drop_parked(self) -> None:
+        self._forget_retries()
+        super()._drop_parked()
+
     def _forget_retry(self, parcel: Parcel) -> None:
         del self._retrying[parcel]
         self._leave(parcel)

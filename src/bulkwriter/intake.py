@@ -110,6 +110,9 @@ class Intake(abc.ABC):
         """Measure the rows of a batch of which only the sum was kept."""
         return [0] * len(batch.items)
 
+    def _drop_parked(self) -> None:  # noqa: B027 - the generic core needs none
+        """Take out the rows that wait where a layer above has put them, and whose callers have gone."""
+
     def _may_join(self, batch: Batch, since: float) -> bool:  # noqa: ARG002
         """Whether a row that has waited since then may share a batch with those in it."""
         return True
@@ -321,11 +324,12 @@ class Intake(abc.ABC):
         began = time.perf_counter()
         if began < self._next_sweep_at:
             return
-        is_long = self._queued > ALWAYS_SWEPT
+        is_long = self._load() > ALWAYS_SWEPT
         for batch in list(self._queue):
             self._drop_withdrawn(batch)
             if not batch.items:
                 self._queue.remove(batch)
+        self._drop_parked()
         if is_long:
             # Looking at every row for each refused caller would make an overload worse: a tenth of the time at most.
             ended = time.perf_counter()

@@ -264,6 +264,13 @@ class KeyedDispatcher(Dispatcher[Any]):
         if self._order is not None:
             yield from self._order
 
+    def _drop_parked(self) -> None:
+        if self._order is not None:
+            for parcel in self._order.take_gone():
+                self._queued_bytes -= parcel.size
+                self._stop_timer(parcel)
+                self._withdraw(parcel.epoch, parcel.waiter)
+
     def _take_parked(self) -> Parcel | None:
         if self._superseded:
             return self._superseded.pop()

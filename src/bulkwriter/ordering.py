@@ -84,6 +84,21 @@ class KeyOrder:
             del self._lines[key]
         return parcel
 
+    def take_gone(self) -> list[Parcel]:
+        """Take out, of all lines, the rows whose callers have gone."""
+        gone: list[Parcel] = []
+        for key, line in list(self._lines.items()):
+            kept = deque(parcel for parcel in line if not parcel.waiter.done())
+            if len(kept) == len(line):
+                continue
+            gone += [parcel for parcel in line if parcel.waiter.done()]
+            if kept:
+                self._lines[key] = kept
+            else:
+                del self._lines[key]
+        self.rows_in_line -= len(gone)
+        return gone
+
     def take_any(self) -> Parcel | None:
         """Take one out of any line, to tell it that it will not be sent."""
         key = next(iter(self._lines), None)
