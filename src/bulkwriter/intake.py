@@ -23,7 +23,7 @@ from bulkwriter.limits import UNLIMITED, QueueLimits
 from bulkwriter.statistics import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # A queue of so many rows is looked through for each caller that finds it full: that takes no longer than refusing it.
 ALWAYS_SWEPT = 100
@@ -213,7 +213,13 @@ class Intake(abc.ABC):
             self._door = self._open_door
 
     async def _enter_in_turn(self, *batches: Batch) -> None:
-        """Queue one caller's batches, after those who wait already and as soon as there is room.
+        """Queue one caller's batches, after those who wait already and as soon as there is room."""
+        parked = self._enter_or_park(batches)
+        # A long run of rows must not keep the loop from everybody else.
+        await (self._entered(parked) if parked else asyncio.sleep(0))
+
+    def _enter_or_park(self, batches: Iterable[Batch]) -> list[asyncio.Future[None]]:
+        """Accept one caller's batches; return what is done when those have entered that must wait for room.
 
         They are accepted at once, all of them: nobody's rows, no flush and no stop come between.
         """
@@ -227,12 +233,15 @@ class Intake(abc.ABC):
                 batch.entered = self._loop.create_future()
                 parked.append(batch.entered)
                 self._park(batch)
-        if not parked:
-            # A long run of rows must not keep the loop from everybody else.
-            await asyncio.sleep(0)
-            return
+        return parked
+
+    async def _entered(self, parked: list[asyncio.Future[None]]) -> None:
+        """Wait until there was room for everything in this list, which is empty then."""
         try:
-            await parked[-1]
+            while parked:
+                # They enter in this order.
+                await parked[0]
+                del parked[0]
         except asyncio.CancelledError:
             for entered in parked:
                 entered.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from bulkwriter.batches import Batch
@@ -25,6 +25,46 @@ PORTION = 1000
 LARGEST_STRETCH = 5000
 
 
+def _kept_apart(rows: Iterator[Any]) -> Iterator[Any]:
+    """Return the rows of an iterator each as it came, also if it gives one and the same dict again, filled anew.
+
+    Several are read before the first is looked at: all would be like the last.
+    """
+    head = list(itertools.islice(rows, 1))
+    if not head or type(head[0]) is not dict:
+        return itertools.chain(head, rows)
+    kept = [dict(head[0])]
+    for row in itertools.islice(rows, 1):
+        if row is head[0]:
+            return itertools.chain(kept, (dict(row),), map(dict, rows))
+        kept.append(row)
+    return itertools.chain(kept, rows)
+
+
+class _Inflow:
+    """What an async iterable has brought and nobody has taken in yet."""
+
+    __slots__ = ("parked", "rows", "soon")
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        # Done when rows have entered that were taken in while the source let the loop turn.
+        self.parked: list[asyncio.Future[None]] = []
+        self.soon: asyncio.Handle | None = None
+
+    def take(self) -> list[Any]:
+        """Return the rows, which are no longer here then."""
+        rows, self.rows = self.rows, []
+        return rows
+
+    def close(self) -> None:
+        """Let go of it, also where its rows have not been taken in."""
+        if self.soon is not None:
+            self.soon.cancel()
+        for entered in self.parked:
+            entered.cancel()
+
+
 class ManyRows(OpeningDispatcher):
     """Takes in the rows of ``insert_many``.
 
@@ -40,7 +80,7 @@ class ManyRows(OpeningDispatcher):
             if isinstance(rows, AsyncIterable):
                 await self._take_in_async(gathering, rows)
             else:
-                await self._take_in(gathering, iter(rows))
+                await self._take_in(gathering, iter(rows) if isinstance(rows, Sequence) else _kept_apart(iter(rows)))
             await gathering.wait()
         except BaseException:
             gathering.is_abandoned = True
@@ -60,14 +100,35 @@ class ManyRows(OpeningDispatcher):
             await self._take_portion(gathering, portion)
 
     async def _take_in_async(self, gathering: Gathering, rows: AsyncIterable[Any]) -> None:
-        portion: list[Any] = []
-        async for row in rows:
-            portion.append(row)
-            if len(portion) == self._portion():
-                await self._take_portion(gathering, portion)
-                portion = []
-        if portion:
-            await self._take_portion(gathering, portion)
+        """Take in rows as they come: those at hand do not wait for others that are still to come."""
+        assert self._loop is not None
+        inflow = _Inflow()
+        first: Any = inflow
+        is_refilled = True
+        try:
+            async for row in rows:
+                if is_refilled:
+                    # As in _kept_apart.
+                    is_refilled = first is inflow or row is first
+                    first = row
+                if not inflow.rows:
+                    # Called only if the source lets the loop turn, which may be for long.
+                    inflow.soon = self._loop.call_soon(self._take_early, gathering, inflow)
+                inflow.rows.append(dict(row) if is_refilled and type(row) is dict else row)
+                if inflow.parked:
+                    await self._entered(inflow.parked)
+                if len(inflow.rows) >= self._portion():
+                    await self._take_portion(gathering, inflow.take())
+            await self._entered(inflow.parked)
+            if inflow.rows:
+                await self._take_portion(gathering, inflow.take())
+        finally:
+            inflow.close()
+
+    def _take_early(self, gathering: Gathering, inflow: _Inflow) -> None:
+        """Queue what a source has brought that is in no hurry to bring more."""
+        if inflow.rows and not self._is_closing:
+            inflow.parked += self._enter_or_park(self._batched(gathering, inflow.take()))
 
     async def _take_portion(self, gathering: Gathering, rows: list[Any]) -> None:
         """Queue some rows of one caller, as soon as there is room for them."""
@@ -76,13 +137,16 @@ class ManyRows(OpeningDispatcher):
             # Rows without end would keep the loop to themselves.
             await asyncio.sleep(0)
             return
+        await self._enter_in_turn(*self._batched(gathering, rows))
+
+    def _batched(self, gathering: Gathering, rows: list[Any]) -> Sequence[Batch]:
+        """Make batches of some rows of one caller; what is refused at the door has its answer already."""
         run = self._book.prepare_run(rows)
         if run is not None and self._order is None and len(rows) == self._max_rows:
             stretch = self._stretch(gathering, *run)
             if stretch is not None:
-                await self._enter_in_turn(stretch)
-                return
-        await self._enter_in_turn(*self._ticketed(gathering, rows, run))
+                return [stretch]
+        return self._ticketed(gathering, rows, run)
 
     def _refuse_portion(self, gathering: Gathering, rows: int) -> None:
         """Answer rows that came after the writer was stopped; earlier ones of the same call are still finished."""
@@ -117,7 +181,7 @@ class ManyRows(OpeningDispatcher):
         batch.waiters = Stretch(gathering, len(rows))
         return batch
 
-    def _ticketed(self, gathering: Gathering, rows: list[Any], run: tuple[Plan, list[Any]] | None) -> Iterable[Batch]:
+    def _ticketed(self, gathering: Gathering, rows: list[Any], run: tuple[Plan, list[Any]] | None) -> list[Batch]:
         """Make batches of rows that share theirs with the rows of others, in the order in which they are to enter."""
         batches: list[Batch] = []
         by_plan: dict[int, Batch] = {}

@@ -170,7 +170,8 @@ class BulkWriter(ManyRows, Generic[RowT]):
         """Write any number of rows, and return what became of each.
 
         Takes rows from the iterable as places come free in the queue, whatever ``when_full`` says; costs a fraction of
-        as many ``insert`` calls. The writer's ``timeout`` counts for each row from the moment it enters the queue.
+        as many ``insert`` calls. Rows that an async iterable has brought do not wait for those that are still to come.
+        The writer's ``timeout`` counts for each row from the moment it enters the queue.
 
         Args:
             rows: An iterable or async iterable, of any length. What it raises is raised here, after the rows taken
