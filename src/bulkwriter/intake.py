@@ -226,6 +226,8 @@ class Intake(abc.ABC):
         assert self._loop is not None
         parked: list[asyncio.Future[None]] = []
         for batch in batches:
+            # Since it was made a flush may have ended its epoch, which nobody looks into any more.
+            batch.epoch = self._epoch
             batch.epoch.accepted += len(batch.items)
             if not self._waiting and self._may_enter(len(batch.items), batch.size):
                 self._enter(batch)
