@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import os
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from bulkwriter.errors import MisconfigurationError
 from bulkwriter.writer import BulkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from urllib.parse import SplitResult
 
     from bulkwriter.backend import Backend
 
@@ -77,6 +76,8 @@ def _split(url: str) -> SplitResult:
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         message = "url must begin with a scheme and ://, as in sqlite:///events.db"
         raise MisconfigurationError(message)
+    from urllib.parse import urlsplit  # noqa: PLC0415 - a tenth of importing the library, for one call
+
     try:
         return urlsplit(url)
     except ValueError:
@@ -100,6 +101,8 @@ def _sqlite_arguments(parts: SplitResult) -> dict[str, Any]:
             "and write ? as %3F and # as %23 in a file's name"
         )
         raise MisconfigurationError(message)
+    from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - as above
+
     # By way of bytes, as the operating system sees names: not every file's name is text.
     return {"path": os.fsdecode(unquote_to_bytes(parts.path[1:])) or ":memory:"}
 
@@ -117,6 +120,8 @@ def _share_out(options: dict[str, Any], kind: Callable[..., Backend]) -> tuple[d
     of_writer = _keyword_options(BulkWriter)
     for option in options:
         if option not in of_backend and option not in of_writer:
+            import difflib  # noqa: PLC0415 - for a misspelled option alone
+
             alike = difflib.get_close_matches(option, [*of_backend, *of_writer])
             hint = f"; did you mean {' or '.join(alike)}?" if alike else ""
             message = f"connect() has no option {option!r} for {kind.__name__}{hint}"

@@ -47,7 +47,27 @@ class SQLitePlan(Plan):
 
 
 class SQLiteBackend(Backend):
-    """Writes to a table of an SQLite database, through the standard library's ``sqlite3`` on a thread of its own."""
+    """Writes to a table of an SQLite database, through the standard library's ``sqlite3`` on a thread of its own.
+
+    A batch is one transaction of multi-row statements. Rows that the database refuses are found on the way, in few
+    statements, and the others are committed with it. The event loop never waits for the file.
+
+    Each row hears exactly what became of it: ``INSERTED``, ``UPDATED``, ``UNCHANGED`` (``update_where`` declined) or
+    ``SKIPPED``; a row that a trigger swallows is rejected. An attempt that was given up is settled by its true end,
+    with or without a ledger. How Python's values are stored, and which are refused because SQLite would change them in
+    silence (NaN, integers beyond 64 bits), says ``bulkwriter.backends.sqlite.values``; what a column's own type makes
+    of a value is SQLite's affair: https://www.sqlite.org/datatype3.html.
+
+    Any number of processes may write to one file. Within a process, several backends may as well; each has its thread
+    and its connection, and they take turns. The backend belongs to the event loop on which it was opened, and does not
+    survive a fork. SQLite 3.35 or later is needed.
+
+    Changes to the table made by others meanwhile are noticed before the next batch.
+
+    Attributes:
+        paths: ``"multi-row"`` attempts, in which no row had to be looked at by itself; ``"row by row"`` ones, in which
+            some had; ``"careful"`` ones, in which every row was.
+    """
 
     name: ClassVar[str] = BACKEND
     capabilities: ClassVar[Capabilities] = Capabilities(settles=True)
@@ -80,6 +100,43 @@ class SQLiteBackend(Backend):
         foreign_keys: bool = True,
         uri: bool = False,
     ) -> None:
+        """Check the options; nothing is opened, and no thread is started.
+
+        Args:
+            path: The database's file, which must exist unless ``setup`` is given; ``":memory:"`` for a database of the
+                backend's own, which is gone when it is closed; or a function without arguments that returns a new
+                ``sqlite3.Connection``, such as one with functions or collations of your own. The function is called on
+                the backend's thread, and the backend closes the connection.
+            table: The table, or a view with INSTEAD OF triggers; ``schema.table`` for an attached database.
+            columns: The columns that a plain tuple stands for, and to which object rows are cut.
+            on_conflict: What happens to a row whose key is already there. A row that meets another in any other unique
+                column is rejected, whatever is said here.
+            conflict_columns: The key: columns of a primary key, or of a unique index without WHERE; by default the
+                primary key.
+            update_columns: What an update sets: by default all that the row has beside its key. Names; or a mapping of
+                column to SQL expression, in which ``t`` is the row that is there and ``excluded`` the new one, as in
+                ``{"n": "t.n + excluded.n"}``. A named column that a row leaves out stays as it is.
+            update_where: An SQL expression of ``t`` and ``excluded`` that says whether to update at all.
+            returning: Columns to give back for each written row, ``"rowid"`` and generated ones included.
+            ledger: Whether each batch leaves its identity in a table of the same database, so that named work is
+                stored once, and a commit that fails half-way can be settled in any journal mode.
+            ledger_table: The ledger's table. It is made if it is not there: ``bulkwriter.ledger.ddl("sqlite")``.
+            ledger_retention: Seconds after which an entry may be deleted.
+            setup: SQL to run on each new connection before anything else, such as ``ATTACH``, pragmas, or ``CREATE
+                TABLE IF NOT EXISTS``. With it, a file that is not there is made.
+            busy_timeout: Seconds to wait for other writers' locks within one attempt; the writer then tries again, by
+                its ``RetryPolicy``.
+            journal_mode: Set at open, and kept by the file. With ``"WAL"`` readers and writers do not wait for each
+                other, but it needs a file system on one machine. ``None`` leaves the file as it is.
+            synchronous: ``"NORMAL"`` survives the end of the process, however sudden; but with WAL the last batches
+                before a power failure may be lost, although they were said to be stored. ``"FULL"`` waits for the disk
+                with every batch.
+            foreign_keys: Whether foreign keys are enforced; SQLite by itself would not.
+            uri: Whether ``path`` is a URI, such as ``"file:events.db?vfs=unix-dotfile"``.
+
+        Raises:
+            MisconfigurationError: An option is wrong; the message says what would be right.
+        """
         super().__init__()
         self._options = opt.checked(
             path=path,
@@ -190,10 +247,7 @@ class SQLiteBackend(Backend):
             refuse("plan() before open()", self.table)
         table = self._session.latest
         statements = Statements(table, self._options, operation, columns, variables=len(columns) or 1)
-        key, read_key = statements.key, None
-        if key is not None and statements.key_places:
-            read_key = KeyReader(table, key, statements.key_places).read
-        return SQLitePlan(operation, columns, read_key)
+        return SQLitePlan(operation, columns, _key_reader(table, statements))
 
     def row_key(self, plan: Plan, row: Any) -> Hashable | None:
         """Return a row's key as SQLite compares it: by the column's affinity and collation."""
@@ -242,3 +296,10 @@ class SQLiteBackend(Backend):
         if os.getpid() != self._process:
             refuse("the backend was opened before a fork: an SQLite connection must not be shared", self.table)
         return loop
+
+
+def _key_reader(table: Table, statements: Statements) -> Callable[[tuple[Any, ...]], Hashable | None] | None:
+    if statements.key is None or not statements.key_places:
+        return None
+    # Where a collation is unknown, keys that differ here may yet be one in the table: their order is not kept then.
+    return (statements.keys or KeyReader(table, statements.key, statements.key_places)).read
