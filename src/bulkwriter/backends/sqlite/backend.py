@@ -247,7 +247,10 @@ class SQLiteBackend(Backend):
             refuse("plan() before open()", self.table)
         table = self._session.latest
         statements = Statements(table, self._options, operation, columns, variables=len(columns) or 1)
-        return SQLitePlan(operation, columns, _key_reader(table, statements))
+        key, read_key = statements.key, None
+        if key is not None and statements.key_places:
+            read_key = KeyReader(table, key, statements.key_places).read
+        return SQLitePlan(operation, columns, read_key)
 
     def row_key(self, plan: Plan, row: Any) -> Hashable | None:
         """Return a row's key as SQLite compares it: by the column's affinity and collation."""
@@ -296,10 +299,3 @@ class SQLiteBackend(Backend):
         if os.getpid() != self._process:
             refuse("the backend was opened before a fork: an SQLite connection must not be shared", self.table)
         return loop
-
-
-def _key_reader(table: Table, statements: Statements) -> Callable[[tuple[Any, ...]], Hashable | None] | None:
-    if statements.key is None or not statements.key_places:
-        return None
-    # Where a collation is unknown, keys that differ here may yet be one in the table: their order is not kept then.
-    return (statements.keys or KeyReader(table, statements.key, statements.key_places)).read
