@@ -54,6 +54,9 @@ class BulkWriterError(Exception):
             attempts: How many attempts had this row in them.
         """
         mine = copy.copy(self)
+        if hasattr(self, "__notes__"):
+            # A list, which the copy would share.
+            mine.__notes__ = list(self.__notes__)
         mine.row = row
         mine.attempts = attempts
         mine.__cause__ = self.__cause__
