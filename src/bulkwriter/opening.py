@@ -67,6 +67,8 @@ class OpeningDispatcher(DeliveringDispatcher):
             raise self._refused()
         async with self._open_lock:
             if not self._is_ready:
+                if self._is_stopped:
+                    raise self._refused()
                 await self._backend.open()
                 await self._enter_service()
         return self
@@ -94,6 +96,8 @@ class OpeningDispatcher(DeliveringDispatcher):
             if self._is_ready:
                 # Somebody else has opened it; by now it may even be closed again, for good.
                 return
+            if self._is_stopped:
+                raise self._refused()
             refused = await open_patiently(self._backend, self._policy)
             if refused is not None:
                 raise refused
