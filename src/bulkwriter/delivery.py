@@ -104,7 +104,8 @@ class Delivery:
         except RowRejectedError as error:
             reply = Uniform(Suspect(error), len(attempt.rows))
         except NotWrittenError as error:
-            reply = Uniform(NotApplied(error), len(attempt.rows))
+            # What is misconfigured stays so: another try would only delay the news.
+            reply = Uniform(NotApplied(error, retry=error.safe_to_retry), len(attempt.rows))
         except asyncio.CancelledError as error:
             if _is_being_cancelled():
                 raise
