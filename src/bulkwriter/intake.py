@@ -143,7 +143,8 @@ class Intake(abc.ABC):
         batch.items.append(item)
         batch.waiters.append(waiter)  # type: ignore[attr-defined]
         self._queued += 1
-        if size:
+        if self._counts_bytes:
+            # Also where the row weighs nothing: the sizes stand side by side with the rows.
             if batch.sizes is None:
                 batch.sizes = []
             batch.sizes.append(size)
@@ -368,7 +369,7 @@ class Intake(abc.ABC):
         gone = set(places)
         kept = [place for place in range(len(batch.items)) if place not in gone]
         freed = 0
-        if batch.size:
+        if batch.sizes is not None or batch.size:
             sizes = batch.sizes or self._sizes_of(batch)
             freed = sum([sizes[place] for place in places])
             batch.sizes = [sizes[place] for place in kept]
