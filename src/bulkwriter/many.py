@@ -36,9 +36,13 @@ def _kept_apart(rows: Iterator[Any]) -> Iterator[Any]:
     kept = [dict(head[0])]
     for row in itertools.islice(rows, 1):
         if row is head[0]:
-            return itertools.chain(kept, (dict(row),), map(dict, rows))
+            return itertools.chain(kept, (dict(row),), map(_copied, rows))
         kept.append(row)
     return itertools.chain(kept, rows)
+
+
+def _copied(row: Any) -> Any:
+    return dict(row) if type(row) is dict else row
 
 
 class _Inflow:
@@ -114,7 +118,7 @@ class ManyRows(OpeningDispatcher):
                 if not inflow.rows:
                     # Called only if the source lets the loop turn, which may be for long.
                     inflow.soon = self._loop.call_soon(self._take_early, gathering, inflow)
-                inflow.rows.append(dict(row) if is_refilled and type(row) is dict else row)
+                inflow.rows.append(_copied(row) if is_refilled else row)
                 if inflow.parked:
                     await self._entered(inflow.parked)
                 if len(inflow.rows) >= self._portion():
@@ -150,14 +154,14 @@ class ManyRows(OpeningDispatcher):
 
     def _refuse_portion(self, gathering: Gathering, rows: int) -> None:
         """Answer rows that came after the writer was stopped; earlier ones of the same call are still finished."""
-        refusal = cast("BulkWriterError", self._refusal(0))
+        refusal = self._refused()
         if not gathering.rows:
             raise refusal
         start = gathering.reserve(rows)
         self._epoch.accepted += rows
         self._epoch.add("not_written", rows)
         for index in range(start, start + rows):
-            gathering.answer(index, self._error_for(refusal, None, None))
+            gathering.answer(index, refusal.for_row(None, attempts=0))
 
     def _enter(self, batch: Batch) -> None:
         """Queue one caller's batch; from here on its deadline counts."""
