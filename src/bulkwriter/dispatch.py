@@ -47,7 +47,7 @@ class Dispatcher(Deadlines, Generic[ItemT]):
     # What a subclass adds.
 
     async def _close(self, *, force: bool) -> None:
-        """Give up what this dispatcher holds; called once, when the last row has been answered."""
+        """Give up what this dispatcher holds, when the last row has been answered; by force, if that took too long."""
 
     def _parked(self) -> Iterable[Parcel]:
         """Return the rows that wait for something else than a place in the queue."""
@@ -180,10 +180,11 @@ class Dispatcher(Deadlines, Generic[ItemT]):
                     timer.cancel()
             self._finishing = self._loop.create_task(self._finish())
 
-    async def _finish(self) -> None:
+    async def _finish(self, limit: float | None = None) -> None:
         assert self._stopped is not None
         try:
-            await self._close(force=self._is_forced)
+            async with asyncio.timeout(limit):
+                await self._close(force=self._is_forced)
         except Exception:
             _logger.exception("%s: closing failed", self._label())
         finally:
@@ -194,8 +195,9 @@ class Dispatcher(Deadlines, Generic[ItemT]):
         """End now, once for all who ask for it, and in a task of its own: one of them may be cancelled."""
         assert self._loop is not None
         self._is_forced = True
-        if not self._is_stopped and (self._forcing is None or self._forcing.done()):
-            self._forcing = self._loop.create_task(self._force())
+        is_over = self._finishing is not None and self._finishing.done()
+        if not is_over and (self._forcing is None or self._forcing.done()):
+            self._forcing = self._loop.create_task(self._hurry_closing() if self._is_stopped else self._force())
 
     async def _force(self) -> None:
         """Answer everybody now, then cancel what is in flight."""
@@ -213,6 +215,19 @@ class Dispatcher(Deadlines, Generic[ItemT]):
         await self._cancel(flights)
         self._close_epochs()
         self._pump()
+        await self._hurry_closing()
+
+    async def _hurry_closing(self) -> None:
+        """Leave behind what does not let itself be closed in good order: a stop that waits for it would never end."""
+        finishing = self._finishing
+        if finishing is None:
+            return
+        _, late = await asyncio.wait([finishing], timeout=GRACE)
+        if late:
+            _logger.warning("%s: closing took longer than %s seconds; left behind", self._label(), GRACE)
+            finishing.cancel()
+            await asyncio.wait([finishing], timeout=GRACE)
+            await self._finish(limit=GRACE)
 
     def _tell_everybody(self, flights: list[Batch]) -> Iterator[None]:
         """Answer one row at each step, until nobody waits any more."""
