@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bulkwriter.statistics import Tally
 
@@ -183,15 +183,21 @@ class BatchQueue:
         if self.filling.get(batch.key) is batch:
             self.seal(batch)
 
-    def top_up(self, batch: Batch, max_rows: float, max_bytes: float) -> None:
+    def top_up(self, batch: Batch, max_rows: float, max_bytes: float, sizes_of: Callable[[Batch], list[int]]) -> None:
         """Fill a batch that has left the queue with the first rows of the batches behind it, where they may mix."""
         for donor in list(self):
             if donor.lane is not batch.lane or donor.epoch is not batch.epoch:
                 continue
-            if not isinstance(donor.waiters, list) or not _move(donor, batch, max_rows, max_bytes):
+            if not isinstance(donor.waiters, list):
+                # One caller's whole batch: from here on its rows are answered one by one.
+                donor.waiters = donor.waiters[:]
+            if donor.size and donor.sizes is None:
+                donor.sizes = sizes_of(donor)
+            if not _move(donor, batch, max_rows, max_bytes):
                 return
             if donor.items:
-                donor.may_be_topped_up = True
+                # One that is still half full leaves as it is: else every batch behind it would be taken apart in turn.
+                donor.may_be_topped_up = 2 * len(donor.items) < max_rows
                 return
             self.remove(donor)
 

@@ -147,7 +147,7 @@ class Flights(Intake):
         """Hand a batch, which is in no queue any more, to its own task."""
         assert self._loop is not None
         if batch.may_be_topped_up:
-            self._queue.top_up(batch, self._max_rows, self._max_bytes)
+            self._queue.top_up(batch, self._max_rows, self._max_bytes, self._sizes_of)
         self._drop_withdrawn(batch)
         self._before_flight(batch)
         rows = len(batch.items)
