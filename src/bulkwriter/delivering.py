@@ -260,13 +260,14 @@ class DeliveringDispatcher(KeyedDispatcher):
             self._give_up_late(batch)
         super()._before_flight(batch)
 
-    def _give_up_late(self, batch: Batch) -> None:
-        """Give up rows that waited for a slot until their time was over: no further try of them begins."""
+    def _give_up_late(self, batch: Batch, outage: NotWrittenError | None = None) -> None:
+        """Give up rows that came back to the queue and waited there until their time was over."""
         oldest = self._now() - self._policy.max_time
-        records = (batch.records or {}).items()
-        late = [(place, record.error) for place, record in records if record.error and record.accepted_at < oldest]
-        for place, error in late:
-            self._give_up_row(batch, place, error)
+        late = [(place, record) for place, record in (batch.records or {}).items() if record.accepted_at < oldest]
+        for place, record in late:
+            why = record.error or outage
+            if why is not None:
+                self._give_up_row(batch, place, why)
         if late:
             self._drop_withdrawn(batch)
 
@@ -286,6 +287,12 @@ class DeliveringDispatcher(KeyedDispatcher):
             return
         now = self._now()
         for batch in list(self._queue):
+            if batch.records and len(batch.records) == len(batch.items):
+                # Rows that come back from an attempt may be of any age, and each remembers its own.
+                self._give_up_late(batch, outage)
+                if not batch.items:
+                    self._queue.remove(batch)
+                continue
             age = now - batch.opened_at
             if age > self._policy.max_time:
                 self._give_up(batch, outage)
