@@ -333,6 +333,7 @@ def test_lack_of_permission_is_misconfigured_at_open(tmp_path: pathlib.Path, wha
         from bulkwriter.backends.sqlite import SQLiteBackend
         from bulkwriter.errors import MisconfigurationError
         import os
+        import urllib.parse  # while the standard library can still be read: pathlib loads it late
         os.setgid(65534)
         os.setuid(65534)
         try:

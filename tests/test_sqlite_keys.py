@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bulkwriter.backends.sqlite import SQLiteBackend
 from bulkwriter.errors import MisconfigurationError
-from tests.sqlite_tables import Database
+from tests.sqlite_tables import Database, told, write
 
 if TYPE_CHECKING:
     import pathlib
@@ -145,6 +145,12 @@ async def test_rows_are_not_replaced_where_their_keys_cannot_be_compared(tmp_pat
     assert backend.allows_coalescing
     await backend.open()
     assert not backend.allows_coalescing
+    plan = backend.plan("insert", ("k", "v"))
+    keys = [backend.row_key(plan, (value, 1)) for value in ("a", "b", b"a", None)]
+    assert keys[0] == keys[1], "two texts that may be equal must not pass for different"
+    assert len({*keys[1:]}) == 3
+    answers = await write(backend, "k v", [("a", 1), ("b", 2), ("a", 3)])
+    assert told(answers) == ["inserted", "inserted", "updated"]
     await backend.close()
     with pytest.raises(MisconfigurationError):
         async with database.backend():

@@ -55,11 +55,12 @@ class Attempting:
             bad = rejected(error.why, table, (), ())
             return Uniform(Suspect(bad) if rows > 1 else bad, rows)
         except GaveUpError as error:
-            return Uniform(NotApplied(given_up(table, error)), rows)
+            return Uniform(NotApplied(given_up(table, error.with_traceback(None))), rows)
         except MisconfigurationError as error:
-            return Uniform(NotApplied(error, retry=False), rows)
+            # Without its traceback, which would keep the batch in memory for as long as one caller keeps its error.
+            return Uniform(NotApplied(error.with_traceback(None), retry=False), rows)
         except DoubtfulCommitError as error:
-            return Uniform(Doubtful(error.__cause__), rows)
+            return Uniform(Doubtful(error.why.with_traceback(None)), rows)
         except Exception as error:
             # Whatever it was, even a defect here: the transaction has been rolled back, so nothing is written.
             if not isinstance(error, sqlite3.Error | MemoryError):

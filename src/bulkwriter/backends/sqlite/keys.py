@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bulkwriter.backends.sqlite.target import Table, UniqueKey
 
 _BUILT_IN: Final = frozenset({"BINARY", "NOCASE", "RTRIM"})
+_SOME_TEXT: Final = ("text",)
 _UPPER_TO_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -36,6 +37,17 @@ class KeyReader:
         ]
         self._places = tuple(places)
         self.read: Callable[[Sequence[Any]], Hashable | None] = self._read_one if len(places) == 1 else self._read_many
+
+    def read_all(self, columns: Sequence[list[Any]]) -> list[Any]:
+        """Return the keys of many rows.
+
+        Args:
+            columns: For each column of the key, in its order, its values.
+        """
+        folded = [part.folded_all(values) for part, values in zip(self._parts, columns, strict=True)]
+        if len(folded) == 1:
+            return folded[0]
+        return [None if None in key else key for key in zip(*folded, strict=True)]
 
     def _read_one(self, values: Sequence[Any]) -> Hashable | None:
         value = values[self._places[0]]
@@ -76,7 +88,14 @@ class _Part:
             native.add(int)  # a REAL column makes a float of it, and two of more than 53 bits may become one
         if affinity in {"TEXT", "BLOB"} and self._collation == "BINARY":
             native.add(str)
+        self._is_known = self._collation in _BUILT_IN
         self.as_is = frozenset(native)
+
+    def folded_all(self, values: list[Any]) -> list[Any]:
+        """Return what stands for each of many values."""
+        if self.as_is.issuperset(map(type, values)):
+            return values
+        return [value if type(value) in self.as_is else self.folded(value) for value in values]
 
     def folded(self, value: Any) -> Hashable | None:
         """Return what stands for a value; ``None`` for NULL, and for what cannot be stored."""
@@ -99,6 +118,10 @@ class _Part:
         return self._oracle.ask(value)
 
     def _collated(self, text: str) -> Hashable:
+        if not self._is_known:
+            # Nobody here knows which texts are equal. That two equal ones passed for different could change the order
+            # in which they are applied; that all pass for one only makes the batches small.
+            return _SOME_TEXT
         if self._collation == "RTRIM":
             return text.rstrip(" ")
         if self._collation != "NOCASE":

@@ -80,7 +80,7 @@ def checked(
     Raises:
         MisconfigurationError: An option is wrong; the message says what would be right.
     """
-    name = _text("table", table)
+    name = _text("table", table, str(table))
     if on_conflict not in get_args(OnConflict):
         refuse(f'on_conflict must be "error", "skip" or "update", not {on_conflict!r}', name)
     if on_conflict != "update" and (update_columns is not None or update_where is not None):
@@ -92,10 +92,10 @@ def checked(
         on_conflict=on_conflict,  # type: ignore[arg-type]
         conflict_columns=_names("conflict_columns", conflict_columns, name),
         update_columns=_updates(update_columns, name),
-        update_where=None if update_where is None else _text("update_where", update_where),
+        update_where=None if update_where is None else _text("update_where", update_where, name),
         returning=_names("returning", returning, name, may_be_empty=True) or (),
         ledger=_flag("ledger", ledger, name),
-        ledger_table=_text("ledger_table", ledger_table),
+        ledger_table=_text("ledger_table", ledger_table, name),
         ledger_retention=_seconds("ledger_retention", ledger_retention, name),
         setup=_sql("setup", setup, name),
         busy_timeout=_seconds("busy_timeout", busy_timeout, name),
@@ -150,11 +150,11 @@ def _updates(updates: object, table: str) -> tuple[str, ...] | dict[str, str] | 
     return {name: updates[name] for name in names}
 
 
-def _text(option: str, value: object) -> str:
+def _text(option: str, value: object, table: str) -> str:
     if isinstance(value, str) and value.strip():
         return value
     message = f"{option} must be a str that is not empty"
-    raise _wrong(message, value, str(value))
+    raise _wrong(message, value, table)
 
 
 def _sql(option: str, value: object, table: str) -> str:

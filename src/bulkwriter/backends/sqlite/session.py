@@ -122,6 +122,8 @@ class Session:
             self._patiently(self._read_target, None)
             self._check_writable()
             self._set_journal_mode()
+            schema = target.quoted(self.table.schema)
+            self.connection.execute(f"PRAGMA {schema}.synchronous = {self._options.synchronous}")
             if self._book is not None:
                 self._create_ledger(self._book)
             self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_QUANTUM * 1000)}")
@@ -143,14 +145,15 @@ class Session:
         connection.execute(f"PRAGMA foreign_keys = {'ON' if options.foreign_keys else 'OFF'}")
         if options.setup:
             connection.executescript(options.setup)
-        connection.execute(f"PRAGMA synchronous = {options.synchronous}")
 
     def _set_journal_mode(self) -> None:
-        connection, wanted = self.connection, self._options.journal_mode
+        connection, wanted, schema = self.connection, self._options.journal_mode, self.table.schema
         if wanted is None:
             return
-        (mode,) = self._patiently(lambda: connection.execute(f"PRAGMA main.journal_mode = {wanted}").fetchone(), None)
-        if mode.upper() == wanted or not connection.execute("PRAGMA database_list").fetchone()[2]:
+        sql = f"PRAGMA {target.quoted(schema)}.journal_mode = {wanted}"
+        (mode,) = self._patiently(lambda: connection.execute(sql).fetchone(), None)
+        files = {name: file for _, name, file in connection.execute("PRAGMA database_list")}
+        if mode.upper() == wanted or not files[schema]:
             return  # a database without a file has no journal to speak of
         message = f"journal_mode {wanted} cannot be had here: the database stays in {mode}. Give journal_mode=None"
         refuse(message, self._options.table)
@@ -219,7 +222,7 @@ class Session:
         statements = Statements(table, self._options, "insert", table.writable, variables=self.variables)
         try:
             self.connection.execute(f"EXPLAIN {statements.sql(1)}", [None] * statements.width)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, sqlite3.Warning) as error:  # a warning in 3.11: more than one statement
             message = f"table {table.label}: SQLite does not accept these options on it: {error}"
             refuse(message, table.label, error.with_traceback(None))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.sqlite.errors import refuse
+from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
 from bulkwriter.backends.sqlite.target import Table, UniqueKey, quoted
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Statements:
         columns: The columns of a row's values, as the table names them.
         key: What identifies a row: ``conflict_columns``, else the primary key; ``None`` if there is neither.
         key_places: Where the key's columns are among ``columns``; empty if a row does not have them all.
+        keys: Reads rows' keys; ``None`` if they do not have them whole, or nobody here can compare them.
+        given_key_places: Where those of the key's columns are that a row has.
         may_conflict: Whether a row can meet another with its key: not if it leaves the key to the database.
         wanted: The columns that the caller wants back from each row.
         asked: Their names as the caller wrote them.
@@ -68,6 +71,10 @@ class Statements:
         self.key_places: tuple[int, ...] = (
             () if self.key is None or absent else tuple(map(self.columns.index, self.key.columns))
         )
+        self.keys: KeyReader | None = None
+        if self.key is not None and self.key_places and is_exact(self.key):
+            self.keys = KeyReader(table, self.key, self.key_places)
+        self.given_key_places: tuple[int, ...] = tuple(map(self.columns.index, self.key_columns_given))
         self.may_conflict: bool = self.key is not None and all(table.default_of(name) is not None for name in absent)
         self.wanted: tuple[str, ...] = ()
         self.asked: tuple[str, ...] = options.returning
@@ -122,14 +129,15 @@ class Statements:
     def _action(self, options: Options) -> str:
         if options.on_conflict == "skip":
             return "DO NOTHING"
-        where = "" if options.update_where is None else f" WHERE {options.update_where}"
+        # The line ends here, for the caller's expression may end with a comment.
+        where = "" if options.update_where is None else f" WHERE {options.update_where}\n"
         return f"DO UPDATE SET {', '.join(self._assignments(options))}{where}"
 
     def _assignments(self, options: Options) -> list[str]:
         assert self.key is not None
         updates = options.update_columns
         if isinstance(updates, dict):
-            return [f"{quoted(self.table.writable_column(name))} = ({sql})" for name, sql in updates.items()]
+            return [f"{quoted(self.table.writable_column(name))} = ({sql}\n)" for name, sql in updates.items()]
         if updates is None:
             names = [name for name in self.columns if name not in self.key.columns]
         else:

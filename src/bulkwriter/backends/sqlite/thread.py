@@ -31,9 +31,10 @@ class Job(Generic[ResultT]):
     """
 
     def __init__(self, act: Callable[[Callable[[], bool]], ResultT], loop: asyncio.AbstractEventLoop) -> None:
-        self._act = act
         self._loop = loop
-        self._ticket = [None]  # whoever takes it, the thread or the one who withdraws, decides
+        # Whoever takes it out, the thread or the one who withdraws, decides. And it is gone then: the act knows its
+        # batch, and the batch knows its job, a circle that only the garbage collector would open.
+        self._act = [act]
         self._is_given_up = False
         self.answer: asyncio.Future[ResultT] = loop.create_future()
 
@@ -43,7 +44,7 @@ class Job(Generic[ResultT]):
         A job that is running is told that it has been given up, and ends when it can.
         """
         self._is_given_up = True
-        return self._take_ticket()
+        return self._taken() is not None
 
     async def wait(self) -> ResultT:
         """Return the answer. To be cancelled here leaves the job alone."""
@@ -51,10 +52,11 @@ class Job(Generic[ResultT]):
 
     def run(self) -> None:
         """Do it, on the thread."""
-        if not self._take_ticket():
+        act = self._taken()
+        if act is None:
             return
         try:
-            result = self._act(self._was_given_up)
+            result = act(self._was_given_up)
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
             self._tell(self.answer.set_exception, error)
         else:
@@ -62,18 +64,17 @@ class Job(Generic[ResultT]):
 
     def abandon(self, error: Exception) -> None:
         """Answer it with an error, on the thread, without having done anything."""
-        if self._take_ticket():
+        if self._taken() is not None:
             self._tell(self.answer.set_exception, error)
 
     def _was_given_up(self) -> bool:
         return self._is_given_up
 
-    def _take_ticket(self) -> bool:
+    def _taken(self) -> Callable[[Callable[[], bool]], ResultT] | None:
         try:
-            self._ticket.pop()
+            return self._act.pop()
         except IndexError:
-            return False
-        return True
+            return None
 
     def _tell(self, settle: Callable[[Any], None], answer: object) -> None:
         def settle_on_loop() -> None:

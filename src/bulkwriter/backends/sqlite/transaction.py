@@ -41,7 +41,15 @@ class UnknownCulpritError(Exception):
 
 
 class DoubtfulCommitError(Exception):
-    """COMMIT failed in a way that does not say whether the transaction will be there after a restart."""
+    """COMMIT failed in a way that does not say whether the transaction will be there after a restart.
+
+    Args:
+        why: What SQLite said.
+    """
+
+    def __init__(self, why: sqlite3.Error) -> None:
+        super().__init__(str(why))
+        self.why: sqlite3.Error = why
 
 
 class Transaction:
@@ -139,7 +147,7 @@ class Transaction:
         if code.startswith("SQLITE_CONSTRAINT"):
             self._find_orphans(error, writing)
         if code.startswith("SQLITE_IOERR"):
-            raise DoubtfulCommitError from error
+            raise DoubtfulCommitError(error)
         raise error
 
     def _find_orphans(self, error: sqlite3.Error, writing: Writing) -> None:

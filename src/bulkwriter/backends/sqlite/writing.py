@@ -6,12 +6,11 @@ import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.sqlite.errors import BACKEND, code_of, is_row_fault, rejected
-from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
 from bulkwriter.errors import CheckViolationError
 from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from bulkwriter.backends.sqlite.batch import Batch
     from bulkwriter.backends.sqlite.session import Session
@@ -61,13 +60,10 @@ class Writing:
         self._batch = batch
         self._may_decline = may_decline
         self._expects_conflicts = False
-        self._is_insert = statements.operation == "insert"
-        self._mode = statements.on_conflict if self._is_insert else "delete"
-        # Where a count can differ from what was expected, a statement must be undone that has succeeded.
-        self._is_guarded = bool(statements.returning) or self._table.has_triggers or self._mode in {"skip", "update"}
-        self._keys: KeyReader | None = None
-        if statements.key is not None and statements.key_places and is_exact(statements.key):
-            self._keys = KeyReader(self._table, statements.key, statements.key_places)
+        self._mode = statements.on_conflict if statements.operation == "insert" else "delete"
+        # Where a statement can succeed and yet do something else than expected, it must be possible to undo it.
+        may_differ = self._table.has_triggers or self._mode == "skip" or may_decline
+        self._is_guarded = may_differ or bool(statements.returning)
         self.went_singly: bool = False
         self.returned: dict[int, tuple[Any, ...]] = {}
 
@@ -108,15 +104,17 @@ class Writing:
 
     def _write_together(self, start: int, stop: int) -> bool:
         """Write rows in one statement, and say whether all went as expected; if not, nothing has been written."""
-        if not self._is_guarded:
-            self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
-            return not self._is_insert or self._cursor.rowcount == stop - start
         if not self._can_be_told(start, stop):
             return False
+        if not self._is_guarded:
+            if not self._write_expectedly(start, stop):
+                message = "SQLite wrote another number of rows than it was given"
+                raise RuntimeError(message)
+            return True
         self._cursor.execute("SAVEPOINT bulkwriter")
         is_as_expected = False
         try:
-            is_as_expected = self._write_guarded(start, stop)
+            is_as_expected = self._write_expectedly(start, stop)
         finally:
             if self._connection.in_transaction:
                 if not is_as_expected:
@@ -128,94 +126,109 @@ class Writing:
         """Whether the fate of several rows of one statement can be told from what was there before it."""
         if self._mode != "update" or not self._statements.may_conflict:
             return True
-        if self._keys is None:
+        statements = self._statements
+        if statements.keys is None:
             return False
         # Two rows with one key: whether the second is an update depends on what becomes of the first.
-        width, flat = self._batch.width, self._batch.values(start, stop)
-        keys = [self._keys.read(flat[at : at + width]) for at in range(0, len(flat), width)]
-        return len(set(keys)) + max(0, keys.count(None) - 1) == len(keys)
+        keys = statements.keys.read_all([self._batch.column(place, start, stop) for place in statements.key_places])
+        return len(set(keys)) == len(keys) - max(0, keys.count(None) - 1)
 
-    def _write_guarded(self, start: int, stop: int) -> bool:
+    def _write_expectedly(self, start: int, stop: int) -> bool:
+        """Write rows in one statement, and say whether what it did is what its verdicts will say."""
+        asks = self._expects_conflicts
         if self._mode == "delete":
-            self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
-            return not self._existing(start, stop)
+            self._execute(start, stop)
+            return not self._table.has_triggers or not self._existing(start, stop)
         present = self._expected_conflicts(start, stop)
-        rows = self._execute(start, stop)
-        places = range(start, stop)
-        written: Sequence[int] = places
-        if self._mode == "skip" and present:
-            written = [place for place in places if place not in present]
-        if (rows if isinstance(rows, int) else len(rows)) != len(written):
+        rows, given_back = self._execute(start, stop)
+        expected = stop - start - (len(present) if self._mode == "skip" else 0)
+        if rows != expected:
             self._expects_conflicts = True
-            # With what was there known, skipped rows can be told; once more, then, if it was not.
-            return self._mode == "skip" and present is None and self._can_look_up and self._again(start, stop)
-        if not isinstance(rows, int) and not self._is_in_order(rows, written):
-            return False
-        self._tell(places, present or set(), None if isinstance(rows, int) else rows)
-        return True
+            # With what was there known, skipped rows can be told: once more, then, if it was not asked.
+            return self._mode == "skip" and self._can_look_up and not asks and self._again(start, stop)
+        self._expects_conflicts = bool(present)
+        if not self._statements.returning:
+            self._tell(start, stop, present)
+            return True
+        return self._tell_returned(start, stop, present, given_back)
 
     def _again(self, start: int, stop: int) -> bool:
         self._cursor.execute("ROLLBACK TO bulkwriter")
-        return self._write_guarded(start, stop)
+        return self._write_expectedly(start, stop)
 
     @property
     def _can_look_up(self) -> bool:
         return self._statements.key is not None and self._statements.may_conflict
 
-    def _expected_conflicts(self, start: int, stop: int) -> set[int] | None:
-        """Return the places of the rows whose key is there already; ``None`` if that was not asked."""
+    def _expected_conflicts(self, start: int, stop: int) -> set[int]:
+        """Return the places of the rows whose key is there already, if that matters and is likely."""
         if self._mode == "error" or not self._can_look_up:
-            return None
+            return set()
         if self._mode == "skip" and not self._expects_conflicts:
-            return None  # most batches are new: look only when the count says otherwise
-        present = self._existing(start, stop)
-        self._expects_conflicts = bool(present)
-        return present
+            return set()  # most batches are new: the count says if one is not
+        return self._existing(start, stop)
 
     def _existing(self, start: int, stop: int) -> set[int]:
         """Return the places of the rows whose key is in the table."""
         statements, batch = self._statements, self._batch
-        given = [statements.columns.index(name) for name in statements.key_columns_given]
-        columns = [batch.column(column, start, stop) for column in given]
+        columns = [batch.column(place, start, stop) for place in statements.given_key_places]
         keys = columns[0] if len(columns) == 1 else list(itertools.chain.from_iterable(zip(*columns, strict=True)))
         (found,) = self._cursor.execute(statements.existing(stop - start), keys).fetchone()
         return set() if found is None else {start + int(number) for number in str(found).split(",")}
 
-    def _execute(self, start: int, stop: int) -> int | list[tuple[Any, ...]]:
-        """Execute the statement; return what it gave back, or how many rows it wrote if it gives nothing back."""
+    def _execute(self, start: int, stop: int) -> tuple[int, list[tuple[Any, ...]]]:
+        """Execute the statement; return how many rows it wrote, and what it gave back."""
         before = self._connection.total_changes
         self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
         if self._statements.returning:
-            return self._cursor.fetchall()
+            rows = self._cursor.fetchall()
+            return len(rows), rows
         if self._table.is_view:
             # SQLite counts no changes on a view; what its triggers did elsewhere shows that the row was not swallowed.
-            return int(self._connection.total_changes > before)
-        return self._cursor.rowcount
+            return int(self._connection.total_changes > before), []
+        return self._cursor.rowcount, []
 
-    def _is_in_order(self, rows: list[tuple[Any, ...]], places: Sequence[int]) -> bool:
+    def _tell(self, start: int, stop: int, present: set[int]) -> None:
+        """Note the fate of rows that went as expected."""
+        there = SKIPPED if self._mode == "skip" else UPDATED
+        if len(present) == stop - start:
+            self._batch.tell_all(start, stop, [there] * len(present))
+            return
+        for place in present:
+            self._batch.tell(place, there)
+
+    def _tell_returned(self, start: int, stop: int, present: set[int], rows: list[tuple[Any, ...]]) -> bool:
+        """Note what each row gave back; nothing if it is not proven which gave back what."""
+        written: Sequence[int] = range(start, stop)
+        if self._mode == "skip" and present:
+            written = [place for place in written if place not in present]
+        if not self._is_in_order(rows, start, stop, written):
+            return False
+        asked, first = self._statements.asked, Outcome.INSERTED
+        if len(written) == stop - start and not present:
+            self._batch.tell_all(start, stop, [WriteResult(first, dict(zip(asked, row))) for row in rows])  # noqa: B905
+            return True
+        self._tell(start, stop, present)
+        for place, row in zip(written, rows, strict=True):
+            outcome = Outcome.UPDATED if place in present else first
+            self._batch.tell(place, self._result(outcome, row))
+        return True
+
+    def _is_in_order(self, rows: list[tuple[Any, ...]], start: int, stop: int, written: Sequence[int]) -> bool:
         """Whether it is proven that what came back is in the order of what was sent."""
-        first = len(self._statements.wanted)
-        for number, column in enumerate(self._statements.proof_places, first):
-            sent = [self._batch.values(place, place + 1)[column] for place in places]
-            back = [row[number] for row in rows]
-            if sent != back or (len(self._statements.proof_places) < self._batch.width and None in sent):
+        places, first = self._statements.proof_places, len(self._statements.wanted)
+        back = list(zip(*rows, strict=True))[first:] if rows else [()] * len(places)
+        is_whole_row = len(places) == self._batch.width
+        for column, values in zip(places, back, strict=True):
+            sent = self._batch.column(column, start, stop)
+            if len(written) < len(sent):
+                sent = [sent[place - start] for place in written]
+            if sent != list(values) or not (is_whole_row or None not in sent):
                 return False
         return True
 
-    def _tell(self, places: Iterable[int], present: set[int], rows: list[tuple[Any, ...]] | None) -> None:
-        """Note the fate of rows that went as expected."""
-        if rows is None and not present:
-            return
-        there = SKIPPED if self._mode == "skip" else UPDATED
-        given = iter(rows or ())
-        for place in places:
-            if place in present and (there is SKIPPED or rows is None):
-                self._batch.tell(place, there)
-            elif rows is not None:
-                outcome = Outcome.UPDATED if place in present else Outcome.INSERTED
-                self._batch.tell(place, self._result(outcome, next(given)))
-
     def _result(self, outcome: Outcome, row: tuple[Any, ...]) -> WriteResult:
+        # What comes after the columns asked for is the proof.
         return WriteResult(outcome, dict(zip(self._statements.asked, row, strict=False)))
 
     # -- one row a statement
@@ -226,7 +239,7 @@ class Writing:
         try:
             if self._mode == "update" and self._can_look_up:
                 was_there = bool(self._existing(place, place + 1))
-            rows = self._execute(place, place + 1)
+            rows, given_back = self._execute(place, place + 1)
         except Exception as error:
             self._require_row_fault(error, sql, 1)
             self._reject(place, error)
@@ -238,13 +251,16 @@ class Writing:
             self._check_deleted(place)
         elif not rows:
             self._nothing_written(place, was_there=was_there)
-        elif isinstance(rows, int) or not self._statements.wanted:
-            if was_there:
-                self._batch.tell(place, UPDATED)
         else:
-            self._batch.tell(place, self._result(Outcome.UPDATED if was_there else Outcome.INSERTED, rows[0]))
-        if rows and not isinstance(rows, int):
-            self.returned[place] = rows[0]
+            self._written(place, Outcome.UPDATED if was_there else Outcome.INSERTED, given_back)
+
+    def _written(self, place: int, outcome: Outcome, given_back: list[tuple[Any, ...]]) -> None:
+        if given_back:
+            self.returned[place] = given_back[0]
+        if self._statements.wanted:
+            self._batch.tell(place, self._result(outcome, given_back[0]))
+        elif outcome is Outcome.UPDATED:
+            self._batch.tell(place, UPDATED)
 
     def _check_deleted(self, place: int) -> None:
         if self._table.has_triggers and self._existing(place, place + 1):
