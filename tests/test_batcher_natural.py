@@ -211,6 +211,18 @@ class TestConcurrency:
                 await turns()
             assert await asyncio.gather(*futures) == [0, 10, 20, 30, 40, 50]
 
+    @virtually
+    async def test_a_batch_may_wait_for_an_item_of_another_slot(self) -> None:
+        """As a tree is walked: with one slot it would wait for its own end, with more it goes on in the next."""
+
+        async def process_batch(batch: list[int]) -> list[int]:
+            return [item + (await batcher.process(item - 1) if item else 0) for item in batch]
+
+        batcher = AsyncBatcher[int, int](process_batch, max_queue_time=0, concurrency=5)
+        async with batcher:
+            assert await batcher.process(4) == 10
+        assert_at_rest(batcher)
+
     async def test_a_caller_that_was_answered_finds_the_slot_free(self) -> None:
         """It sends its next item, and that may leave at once."""
         echo = Echo()

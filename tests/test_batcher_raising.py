@@ -90,6 +90,18 @@ class UncopyableError(Exception):
         raise TypeError(message)
 
 
+class OnceCopyableError(Exception):
+    """Can be copied once, and never again."""
+
+    copies = 0
+
+    def __copy__(self) -> OnceCopyableError:
+        OnceCopyableError.copies += 1
+        if OnceCopyableError.copies % 2 == 0:
+            raise MemoryError
+        return OnceCopyableError(*self.args)
+
+
 class OtherwiseCopiedError(Exception):
     """Says that a copy of it is something else."""
 
@@ -183,6 +195,7 @@ async def test_an_error_of_this_library_keeps_all_it_tells() -> None:
         EmptyFrozenError(),
         IncomparableError("x"),
         UncopyableError("x"),
+        OnceCopyableError("x"),
         OtherwiseCopiedError("x"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
         OSError(2, "no such file", "name"),
@@ -197,6 +210,7 @@ async def test_an_error_of_this_library_keeps_all_it_tells() -> None:
         "empty and frozen",
         "incomparable",
         "uncopyable",
+        "copyable once",
         "copied otherwise",
         "unicode",
         "os",
@@ -210,6 +224,20 @@ async def test_every_caller_hears_an_error_however_hard_it_is_to_copy(error: Exc
     for answer in answers:
         assert str(answer) == str(error)
         assert getattr(answer, "code", None) == getattr(error, "code", None)
+
+
+async def test_an_error_is_compared_with_its_copy_once_and_not_for_every_caller() -> None:
+    """What it says may be as long as a page for each item of the batch."""
+    shown = 0
+
+    class TalkativeError(Exception):
+        def __str__(self) -> str:
+            nonlocal shown
+            shown += 1
+            return "x" * 1000
+
+    await answers_to(TalkativeError(), items=200)
+    assert shown < 10
 
 
 async def test_stop_iteration_reaches_the_callers_of_a_coroutine_function_as_an_error() -> None:

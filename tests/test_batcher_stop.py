@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -351,6 +352,23 @@ class TestWithoutStop:
 
         run(main())
         assert kinds([future.exception() for future in futures]) != [None, None]
+        assert caplog.records == []
+
+    def test_it_ends_also_with_items_that_have_not_been_sent(
+        self, run: Callable[[Coroutine[Any, Any, Any]], Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They are not begun while the loop is being shut down: that would be cut off in the middle."""
+        held = Held()
+        futures: list[asyncio.Future[int]] = []
+
+        async def main() -> None:
+            batcher = AsyncBatcher[int, int](held, max_queue_time=0, max_batch_size=2)
+            futures.extend(batcher.submit(item) for item in range(7))
+            await turns()
+
+        run(main())
+        gc.collect()
+        assert held.items == [0, 1]
         assert caplog.records == []
 
     def test_it_ends_also_with_an_idle_batcher(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:

@@ -81,6 +81,26 @@ async def test_done_callbacks_are_called_with_the_future() -> None:
     assert heard == [0, 1, 2]
 
 
+async def test_a_done_callback_that_raises_harms_nobody() -> None:
+    """It is reported by asyncio as always; the results are what they are, and the others hear theirs."""
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    reported: list[Any] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+
+    def fail(_: asyncio.Future[int]) -> None:
+        raise LookupError
+
+    async with AsyncBatcher[int, int](Echo(), max_queue_time=0) as batcher:
+        futures = [batcher.submit(item) for item in range(3)]
+        futures[1].add_done_callback(fail)
+        assert await outcomes(futures) == [0, 1, 2]
+        assert await batcher.process(3) == 3
+    loop.set_exception_handler(handler)
+    assert kinds(reported) == [LookupError]
+    assert_at_rest(batcher)
+
+
 @pytest.mark.usefixtures("unseen")
 class TestUnread:
     """A future that nobody reads stays silent, and is counted."""

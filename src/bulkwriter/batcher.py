@@ -251,13 +251,14 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         while portion := list(itertools.islice(items, self._portion)):
             if self._is_closing and not gathering.rows:
                 raise self._stopped_error()
-            for batch in self._gathered(gathering, portion):
-                if self._is_closing:
-                    self._refuse_batch(batch)
-                    # Also what never ends must not keep the loop from everybody else.
-                    await asyncio.sleep(0)
-                else:
-                    await self._enter_in_turn(batch)
+            batches = self._gathered(gathering, portion)
+            if not self._is_closing:
+                await self._enter_in_turn(*batches)
+                continue
+            for batch in batches:
+                self._refuse_batch(batch)
+            # Also what never ends must not keep the loop from everybody else.
+            await asyncio.sleep(0)
 
     def _gathered(self, gathering: Gathering, portion: list[T]) -> list[Batch]:
         """Make a batch of one caller's items, or several if their bytes are more than may be queued."""
@@ -397,8 +398,9 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
 
     def _settle_raised(self, batch: Batch, error: Exception, start: int, stop: int) -> None:
         """Give rows from ``start`` up to ``stop`` a new exception each that says the same as ``error``."""
+        way = _way_to_copy(error)
         for place in range(start, stop):
-            self._settle_place(batch, place, _settable(_copy_of(error)), "failed")
+            self._settle_place(batch, place, _settable(_twin_of(error, way)), "failed")
 
     def _withdraw(self, epoch: Tally, waiter: Any) -> None:  # noqa: ARG002 - here nobody hears of a deadline
         """Count an item that left the queue because nobody waits for it any more."""
@@ -453,26 +455,42 @@ def _checked(results: Any, items: int) -> list[Any] | tuple[Any, ...]:
     return cast("list[Any] | tuple[Any, ...]", results)
 
 
-def _copy_of(error: Exception) -> Exception:
-    """Return a new exception that says the same: a shared one collects other callers' tracebacks."""
-    for duplicate in (copy.copy, _rebuilt):
+def _way_to_copy(error: Exception) -> Callable[[Exception], Exception]:
+    """Return what makes new exceptions that say the same: a shared one collects other callers' tracebacks."""
+    for way in (_copied, _rebuilt):
         # An exception class may do anything when it is constructed, compared or shown.
         with contextlib.suppress(Exception):
-            twin = duplicate(error)
+            twin = way(error)
             if type(twin) is type(error) and twin.args == error.args and str(twin) == str(error):
-                _hand_over(error, twin)
-                return twin
+                return way
+    return _itself
+
+
+def _twin_of(error: Exception, way: Callable[[Exception], Exception]) -> Exception:
+    """Return a new exception, made in this way, or the very same if that fails this time."""
+    try:
+        return way(error)
+    except Exception:  # noqa: BLE001 - what worked once may fail all the same
+        return error
+
+
+def _itself(error: Exception) -> Exception:
     return error
+
+
+def _copied(error: Exception) -> Exception:
+    """Return a copy as Python makes it."""
+    return _with_links(error, copy.copy(error))
 
 
 def _rebuilt(error: Exception) -> Exception:
     """Return a copy without a call of ``__init__``, which may want other arguments than those that were kept."""
     twin = type(error).__new__(type(error), *error.args)
     twin.__dict__.update(error.__dict__)
-    return twin
+    return _with_links(error, twin)
 
 
-def _hand_over(error: Exception, twin: Exception) -> None:
+def _with_links(error: Exception, twin: Exception) -> Exception:
     """Give a copy what Python does not copy."""
     twin.with_traceback(error.__traceback__)
     for name in ("__cause__", "__context__", "__suppress_context__"):
@@ -481,6 +499,7 @@ def _hand_over(error: Exception, twin: Exception) -> None:
     if hasattr(error, "__notes__"):
         # What one caller notes on its own copy is nobody else's.
         twin.__dict__["__notes__"] = list(error.__notes__)
+    return twin
 
 
 def _settable(error: BaseException) -> Exception:

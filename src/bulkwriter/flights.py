@@ -23,6 +23,8 @@ FIRST_GUESS = 0.01
 # A batch counts as at most so many times as long as usual: else one that was stuck for an hour would make the next
 # ones wait for minutes behind another that is stuck.
 MOST_OF_USUAL = 4
+# After a batch was cancelled from outside, seconds until the next one begins, unless somebody asks for it earlier.
+PAUSE = 0.05
 
 
 class Flights(Intake):
@@ -172,7 +174,8 @@ class Flights(Intake):
         if batch in self._flights:
             error = NotWrittenError(f"{self._label()}: the row's batch was cancelled before it was sent")
             self._settle_with_error(batch, len(batch.waiters), error, "not_written")
-            self._land(batch, self._now())
+            self._land(batch)
+            self._pause()
 
     # What becomes of it.
 
@@ -181,11 +184,13 @@ class Flights(Intake):
         # An eager task runs before it is returned to who made it.
         batch.task = asyncio.current_task()
         started = self._now()
+        is_end_near = False
         try:
             await self._deliver(batch)
         except asyncio.CancelledError as error:
             # Not by a forced stop, which has told everybody before: the loop is being shut down, or somebody
             # cancelled process_batch from within. It may have done its work or not.
+            is_end_near = batch.task is not None and batch.task.cancelling() > 0
             self._settle_rest(batch, self._unknown("its batch was cancelled while in flight", error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers hear it
             why = f"delivering its batch failed with {type(error).__name__}"
@@ -194,13 +199,27 @@ class Flights(Intake):
             self._settle_rest(batch, self._unknown(f"its batch was ended by {type(error).__name__}", error))
             # Its callers have heard of it; what a person or the program itself ordered goes on to the loop.
             if isinstance(error, KeyboardInterrupt | SystemExit):
+                is_end_near = True
                 raise
         finally:
             self._settle_bluntly(batch)
-            self._land(batch, started)
+            self._land(batch)
+            if is_end_near:
+                self._pause()
+            else:
+                self._learn(self._now() - started)
+                self._pump()
+
+    def _pause(self) -> None:
+        """Begin nothing for a moment: the loop may be shutting down, and would cut it off in the middle."""
+        if not self._is_forced:
+            self._pump_at(self._now() + PAUSE)
+        self._check_idle()
 
     def _settle_bluntly(self, batch: Batch) -> None:
         """Answer whoever is left if even telling them failed: a defect must not leave anybody waiting."""
+        if batch.settled >= len(batch.waiters):
+            return
         error = self._unknown("telling its fate failed", None)
         for place in range(batch.settled, len(batch.waiters)):
             self._settle_place(batch, place, error.for_row(None, attempts=1), "unknown")
@@ -276,17 +295,18 @@ class Flights(Intake):
         # A cancelled caller hears nothing, but its row met its fate all the same.
         batch.epoch.add(fate)
 
-    def _land(self, batch: Batch, started: float) -> None:
-        """Take a batch whose rows are all answered out of flight, and send what waited for it."""
+    def _land(self, batch: Batch) -> None:
+        """Take a batch whose rows are all answered out of flight."""
         # The callers are settled before the slot is released: one woken first would find the queue full and wait
         # for itself.
-        if batch in self._flights:
-            self._flights.discard(batch)
-            took = min(self._now() - started, max(MOST_OF_USUAL * self._usual_time, FIRST_GUESS))
-            self._usual_time += 0.2 * (took - self._usual_time)
+        self._flights.discard(batch)
         self._release_slot(batch)
         self._close_epochs()
-        self._pump()
+
+    def _learn(self, took: float) -> None:
+        """Note how long a batch took, in seconds."""
+        took = min(took, max(MOST_OF_USUAL * self._usual_time, FIRST_GUESS))
+        self._usual_time += 0.2 * (took - self._usual_time)
 
     def _release_slot(self, batch: Batch) -> None:
         """Let another batch take off; the first one may still be awaiting its answer."""
