@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from bulkwriter import BulkWriterError, Counts, InvalidValueError, Outcome, Statistics, connect
+from bulkwriter import BulkWriterError, InvalidValueError, Outcome, Statistics, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,8 +126,7 @@ def summarise(run: Run) -> None:
     ordered = sorted(run.latencies)
     p50, p99 = (ordered[int(len(ordered) * share)] * 1000 for share in (0.50, 0.99))
     heard = ", ".join(f"{rows:,} {name}" for name, rows in collections.Counter(map(_name, run.answers)).most_common())
-    fates = ((field.name, getattr(figures, field.name)) for field in dataclasses.fields(Counts))
-    counted = " + ".join(f"{rows:,} {fate}" for fate, rows in fates if rows)
+    counted = " + ".join(f"{rows:,} {fate}" for fate, rows in figures.fates().items() if rows)
     print(f"  speed    {figures.accepted / run.seconds:,.0f} rows a second, for {run.seconds:.1f} s")
     print(f"  batches  {figures.batches:,}, the largest of {figures.largest_batch:,} rows")
     print(f"  latency  p50 {p50:.1f} ms, p99 {p99:.1f} ms from call to answer")

@@ -1,6 +1,5 @@
 """The conformance suite, run against the database in memory."""
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -76,7 +75,7 @@ class TestMemoryBackend(ConformanceSuite):
 class SplittingBackend(MemoryBackend):
     """A backend that cannot isolate bad rows by itself: the engine splits the batch."""
 
-    capabilities = dataclasses.replace(MemoryBackend.capabilities, isolates=False)
+    capabilities = MemoryBackend.capabilities.but(isolates=False)
 
 
 class SplittingTarget(MemoryTarget):

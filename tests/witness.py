@@ -163,7 +163,7 @@ class Witness(MemoryBackend):
 class SplittingWitness(Witness):
     """One that cannot find bad rows by itself."""
 
-    capabilities: ClassVar[Capabilities] = dataclasses.replace(MemoryBackend.capabilities, isolates=False)
+    capabilities: ClassVar[Capabilities] = MemoryBackend.capabilities.but(isolates=False)
 
 
 def call_of(plan: Plan, values: Iterable[Any]) -> Call:

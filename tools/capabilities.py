@@ -5,7 +5,6 @@ A backend whose driver is not installed cannot be asked: its column stays as it 
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -93,7 +92,7 @@ def check_fields() -> None:
         LookupError: One is.
     """
     for texts, kind in ((CAPABILITIES, Capabilities), (LIMITS, Limits)):
-        fields = {field.name for field in dataclasses.fields(kind)}
+        fields = set(kind.__match_args__)
         if set(texts) != fields:
             message = f"{kind.__name__} and its table differ in {sorted(fields.symmetric_difference(texts))}"
             raise LookupError(message)

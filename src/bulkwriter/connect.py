@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bulkwriter.errors import MisconfigurationError
 from bulkwriter.writer import BulkWriter
@@ -54,8 +53,7 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
     return BulkWriter(kind(**arguments, table=table, **for_backend), **for_writer)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """A backend that URLs can name.
 
     Attributes:

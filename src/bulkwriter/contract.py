@@ -14,12 +14,12 @@ It holds no queue, no retry loop and no clock. The five verdicts:
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bulkwriter.errors import NotWrittenError, RowRejectedError
 from bulkwriter.results import WriteResult
+from bulkwriter.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,27 +46,6 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation} ({', '.join(self.columns)})>"
-
-
-class _Value:
-    """Compares and shows itself by its slots.
-
-    Plain classes: they are made for every batch, and a dataclass each would make up a fifth of the time that importing
-    the library takes.
-    """
-
-    __slots__: tuple[str, ...] = ()
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
-
-    def __hash__(self) -> int:
-        return hash(tuple(getattr(self, name) for name in self.__slots__))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
 class Attempt:
@@ -105,7 +84,7 @@ class Attempt:
         return f"<Attempt {self.identity}: try {self.number} of {len(self.rows)} rows, {self.plan!r}>"
 
 
-class NotApplied(_Value):
+class NotApplied(Value):
     """This row is certainly not stored, and the row is not why.
 
     Attributes:
@@ -114,15 +93,17 @@ class NotApplied(_Value):
         retry: Whether another try can help; ``False`` for a missing table or a lack of permission.
     """
 
-    __slots__ = ("error", "retry", "wait")
+    __slots__ = ("error", "wait", "retry")
+
+    error: NotWrittenError
+    wait: float
+    retry: bool
 
     def __init__(self, error: NotWrittenError, wait: float = 0.0, *, retry: bool = True) -> None:
-        self.error: NotWrittenError = error
-        self.wait: float = wait
-        self.retry: bool = retry
+        self._hold(error=error, wait=wait, retry=retry)
 
 
-class Suspect(_Value):
+class Suspect(Value):
     """This row is certainly not stored, because of a bad row somewhere among the suspects of its attempt.
 
     Attributes:
@@ -131,11 +112,13 @@ class Suspect(_Value):
 
     __slots__ = ("error",)
 
+    error: RowRejectedError
+
     def __init__(self, error: RowRejectedError) -> None:
-        self.error: RowRejectedError = error
+        self._hold(error=error)
 
 
-class Doubtful(_Value):
+class Doubtful(Value):
     """This row may or may not be stored.
 
     Attributes:
@@ -143,17 +126,19 @@ class Doubtful(_Value):
         can_settle: Whether asking again later may tell; ``False`` ends the asking.
     """
 
-    __slots__ = ("can_settle", "cause")
+    __slots__ = ("cause", "can_settle")
+
+    cause: BaseException | None
+    can_settle: bool
 
     def __init__(self, cause: BaseException | None = None, *, can_settle: bool = True) -> None:
-        self.cause: BaseException | None = cause
-        self.can_settle: bool = can_settle
+        self._hold(cause=cause, can_settle=can_settle)
 
 
 Verdict: TypeAlias = WriteResult | RowRejectedError | NotApplied | Suspect | Doubtful
 
 
-class Uniform(_Value):
+class Uniform(Value):
     """The same verdict for every row of an attempt: the cheap form of a reply.
 
     Attributes:
@@ -161,18 +146,19 @@ class Uniform(_Value):
         rows: How many rows it is for, as the database counted them: a reply is checked against its batch.
     """
 
-    __slots__ = ("rows", "verdict")
+    __slots__ = ("verdict", "rows")
+
+    verdict: Verdict
+    rows: int
 
     def __init__(self, verdict: Verdict, rows: int) -> None:
-        self.verdict: Verdict = verdict
-        self.rows: int = rows
+        self._hold(verdict=verdict, rows=rows)
 
 
 Reply: TypeAlias = Uniform | list[Verdict]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class Capabilities(Value):
     """What a backend can do. The documentation's capability table is made of these.
 
     Attributes:
@@ -189,21 +175,63 @@ class Capabilities:
         processes: Whether several processes may write to one target.
     """
 
-    on_conflict: frozenset[OnConflict] = frozenset({"error", "skip", "update"})
-    tells_updated: bool = True
-    expressions: bool = True
-    returning: bool = True
-    delete: bool = True
-    ledger: bool = True
-    settles: bool = False
-    isolates: bool = False
-    constraints: bool = True
-    defaults: bool = True
-    processes: bool = True
+    __slots__ = (
+        "on_conflict",
+        "tells_updated",
+        "expressions",
+        "returning",
+        "delete",
+        "ledger",
+        "settles",
+        "isolates",
+        "constraints",
+        "defaults",
+        "processes",
+    )
+
+    on_conflict: frozenset[OnConflict]
+    tells_updated: bool
+    expressions: bool
+    returning: bool
+    delete: bool
+    ledger: bool
+    settles: bool
+    isolates: bool
+    constraints: bool
+    defaults: bool
+    processes: bool
+
+    def __init__(
+        self,
+        *,
+        on_conflict: frozenset[OnConflict] = frozenset({"error", "skip", "update"}),
+        tells_updated: bool = True,
+        expressions: bool = True,
+        returning: bool = True,
+        delete: bool = True,
+        ledger: bool = True,
+        settles: bool = False,
+        isolates: bool = False,
+        constraints: bool = True,
+        defaults: bool = True,
+        processes: bool = True,
+    ) -> None:
+        self._hold(
+            on_conflict=on_conflict,
+            tells_updated=tells_updated,
+            expressions=expressions,
+            returning=returning,
+            delete=delete,
+            ledger=ledger,
+            settles=settles,
+            isolates=isolates,
+            constraints=constraints,
+            defaults=defaults,
+            processes=processes,
+        )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Value):
     """The batch sizes that were measured best for a backend; a writer takes them where its caller names none.
 
     Attributes:
@@ -216,10 +244,41 @@ class Limits:
         hard_batch_bytes: Bytes that the database takes at most in one batch; -1 = no limit.
     """
 
-    max_batch_size: int = 1000
-    max_batch_bytes: int = -1
-    concurrency: int = 1
-    max_queue_size: int = 10_000
-    max_queue_bytes: int = -1
-    hard_batch_size: int = -1
-    hard_batch_bytes: int = -1
+    __slots__ = (
+        "max_batch_size",
+        "max_batch_bytes",
+        "concurrency",
+        "max_queue_size",
+        "max_queue_bytes",
+        "hard_batch_size",
+        "hard_batch_bytes",
+    )
+
+    max_batch_size: int
+    max_batch_bytes: int
+    concurrency: int
+    max_queue_size: int
+    max_queue_bytes: int
+    hard_batch_size: int
+    hard_batch_bytes: int
+
+    def __init__(
+        self,
+        *,
+        max_batch_size: int = 1000,
+        max_batch_bytes: int = -1,
+        concurrency: int = 1,
+        max_queue_size: int = 10_000,
+        max_queue_bytes: int = -1,
+        hard_batch_size: int = -1,
+        hard_batch_bytes: int = -1,
+    ) -> None:
+        self._hold(
+            max_batch_size=max_batch_size,
+            max_batch_bytes=max_batch_bytes,
+            concurrency=concurrency,
+            max_queue_size=max_queue_size,
+            max_queue_bytes=max_queue_bytes,
+            hard_batch_size=hard_batch_size,
+            hard_batch_bytes=hard_batch_bytes,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any, cast
 
@@ -122,7 +121,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         attempts = 0 if record is None else record.attempts
         final: Any
         if isinstance(answer, WriteResult):
-            final = dataclasses.replace(answer, attempts=answer.attempts + attempts) if attempts else answer
+            final = answer.after(attempts)
         else:
             error: BulkWriterError = answer.error if isinstance(answer, NotApplied) else answer
             final = complete(self._backend, error, plan, row, attempts=error.attempts + attempts)

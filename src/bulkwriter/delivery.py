@@ -9,7 +9,6 @@ without holding a slot.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -144,7 +143,7 @@ class Delivery:
     def _answer(self, verdict: Verdict, tries: int) -> Answer | None:
         """Return a verdict with the number of tries it took; ``None`` for a suspect, which has none yet."""
         if isinstance(verdict, WriteResult):
-            return verdict if tries == 1 else dataclasses.replace(verdict, attempts=tries)
+            return verdict if tries == 1 else WriteResult(verdict.outcome, verdict.returned, tries)
         # Errors are copied: a backend may keep one and give it again, and the count of another try would follow.
         if isinstance(verdict, RowRejectedError):
             return verdict.for_row(None, attempts=tries)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Literal, TypeAlias
+
+from bulkwriter.values import Value
 
 WhenFull: TypeAlias = Literal["raise", "wait"]
 UNLIMITED = -1
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class QueueLimits:
+class QueueLimits(Value):
     """When a batch is full, when it leaves, and how much may wait.
 
     Attributes:
@@ -28,21 +28,49 @@ class QueueLimits:
         ValueError: For a number outside its range; the message says what would be right.
     """
 
-    max_batch_size: int = UNLIMITED
-    max_batch_bytes: int = UNLIMITED
-    max_queue_time: float = 0.01
-    concurrency: int = 1
-    max_queue_size: int = UNLIMITED
-    max_queue_bytes: int = UNLIMITED
-    when_full: WhenFull = "raise"
+    __slots__ = (
+        "max_batch_size",
+        "max_batch_bytes",
+        "max_queue_time",
+        "concurrency",
+        "max_queue_size",
+        "max_queue_bytes",
+        "when_full",
+    )
 
-    def __post_init__(self) -> None:
-        for name in ("max_batch_size", "max_batch_bytes", "concurrency", "max_queue_size", "max_queue_bytes"):
-            require_limit(name, getattr(self, name))
-        require_seconds("max_queue_time", self.max_queue_time)
-        if self.when_full not in ("raise", "wait"):
-            message = f'when_full must be "raise" or "wait", not {self.when_full!r}'
+    max_batch_size: int
+    max_batch_bytes: int
+    max_queue_time: float
+    concurrency: int
+    max_queue_size: int
+    max_queue_bytes: int
+    when_full: WhenFull
+
+    def __init__(
+        self,
+        *,
+        max_batch_size: int = UNLIMITED,
+        max_batch_bytes: int = UNLIMITED,
+        max_queue_time: float = 0.01,
+        concurrency: int = 1,
+        max_queue_size: int = UNLIMITED,
+        max_queue_bytes: int = UNLIMITED,
+        when_full: WhenFull = "raise",
+    ) -> None:
+        numbers = {
+            "max_batch_size": max_batch_size,
+            "max_batch_bytes": max_batch_bytes,
+            "concurrency": concurrency,
+            "max_queue_size": max_queue_size,
+            "max_queue_bytes": max_queue_bytes,
+        }
+        for name, value in numbers.items():
+            require_limit(name, value)
+        require_seconds("max_queue_time", max_queue_time)
+        if when_full not in ("raise", "wait"):
+            message = f'when_full must be "raise" or "wait", not {when_full!r}'
             raise ValueError(message)
+        self._hold(**numbers, max_queue_time=max_queue_time, when_full=when_full)
 
     @property
     def counts_bytes(self) -> bool:

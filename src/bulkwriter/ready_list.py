@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import TYPE_CHECKING, Any, cast
 
 from bulkwriter.contract import NotApplied, Uniform
@@ -22,14 +21,16 @@ if TYPE_CHECKING:
     from bulkwriter.retry import RetryPolicy
 
 
-@dataclasses.dataclass(slots=True)
 class _Entry:
     """One row of the list, and where its answer belongs."""
 
-    index: int
-    plan: Plan
-    row: Any
-    attempts: int = 0
+    __slots__ = ("attempts", "index", "plan", "row")
+
+    def __init__(self, index: int, plan: Plan, row: Any) -> None:
+        self.index = index
+        self.plan = plan
+        self.row = row
+        self.attempts = 0
 
 
 async def deliver_all(
@@ -147,8 +148,6 @@ class _Work:
 
     def _final(self, entry: _Entry, answer: Answer) -> WriteResult | BulkWriterError:
         if isinstance(answer, WriteResult):
-            if not entry.attempts:
-                return answer
-            return dataclasses.replace(answer, attempts=answer.attempts + entry.attempts)
+            return answer.after(entry.attempts)
         error = answer.error if isinstance(answer, NotApplied) else answer
         return complete(self._backend, error, entry.plan, entry.row, attempts=error.attempts + entry.attempts)

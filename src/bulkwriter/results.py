@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.errors import BulkWriterError
+from bulkwriter.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +33,7 @@ class Outcome(enum.Enum):
     """The key is absent now."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class WriteResult:
+class WriteResult(Value):
     """The answer to one row.
 
     Attributes:
@@ -44,9 +43,22 @@ class WriteResult:
         attempts: How many attempts had this row in them, from 1.
     """
 
+    __slots__ = ("outcome", "returned", "attempts")
+
     outcome: Outcome
-    returned: Mapping[str, Any] | None = None
-    attempts: int = 1
+    returned: Mapping[str, Any] | None
+    attempts: int
+
+    def __init__(self, outcome: Outcome, returned: Mapping[str, Any] | None = None, attempts: int = 1) -> None:
+        # Not by _hold: with returning= there is one for every row.
+        set_attribute = object.__setattr__
+        set_attribute(self, "outcome", outcome)
+        set_attribute(self, "returned", returned)
+        set_attribute(self, "attempts", attempts)
+
+    def after(self, attempts: int) -> WriteResult:
+        """Return the same answer with as many attempts more."""
+        return WriteResult(self.outcome, self.returned, self.attempts + attempts) if attempts else self
 
 
 # The common answers are one shared object each: settling with a fresh object costs 14 to 17 times as much.
@@ -59,8 +71,7 @@ SUPERSEDED = WriteResult(Outcome.SUPERSEDED)
 DELETED = WriteResult(Outcome.DELETED)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
+class Report(Value):
     """What became of the rows of one ``insert_many``.
 
     Attributes:
@@ -70,9 +81,19 @@ class Report:
             first ``max_errors`` to become known.
     """
 
+    __slots__ = ("counts", "results", "errors")
+
     counts: Counts
     results: Sequence[WriteResult | BulkWriterError]
     errors: Sequence[tuple[int, BulkWriterError]]
+
+    def __init__(
+        self,
+        counts: Counts,
+        results: Sequence[WriteResult | BulkWriterError],
+        errors: Sequence[tuple[int, BulkWriterError]],
+    ) -> None:
+        self._hold(counts=counts, results=results, errors=errors)
 
     def raise_for_errors(self) -> None:
         """Raise what went wrong, if anything did.

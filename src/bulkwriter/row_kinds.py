@@ -6,7 +6,6 @@ known by the attributes they carry.
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import sys
 from collections import OrderedDict, defaultdict
@@ -31,7 +30,6 @@ _ROW_KINDS = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Extractor:
     """How rows of one type are read.
 
@@ -42,9 +40,17 @@ class Extractor:
         take: Returns the values of one row, in the order of ``columns``.
     """
 
-    read: Callable[[Any], Reading]
-    columns: Columns | None = None
-    take: Callable[[Any], Values] | None = None
+    __slots__ = ("columns", "read", "take")
+
+    def __init__(
+        self,
+        read: Callable[[Any], Reading],
+        columns: Columns | None = None,
+        take: Callable[[Any], Values] | None = None,
+    ) -> None:
+        self.read: Callable[[Any], Reading] = read
+        self.columns: Columns | None = columns
+        self.take: Callable[[Any], Values] | None = take
 
 
 def extractor_for(kind: type, columns: Columns | None, canonical: Canonical) -> Extractor:
@@ -157,7 +163,9 @@ def _refuse_tuple(row: tuple[Any, ...]) -> NoReturn:
 
 def _fields_of(kind: type) -> Columns | None:
     """Return the fields that a dataclass, pydantic, attrs or msgspec class declares; None for any other class."""
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # noqa: PLC0415 - who has made one has loaded it; for others it would be time lost
+
         return tuple([field.name for field in dataclasses.fields(kind)])
     attributes = getattr(kind, "__attrs_attrs__", None)
     if isinstance(attributes, tuple):

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import cast
+from typing import Any, cast
 
 from bulkwriter.errors import NotWrittenError, OutcomeUnknownError, RowRejectedError
 from bulkwriter.results import Outcome, WriteResult
+from bulkwriter.values import Value
+
+FATES: tuple[str, ...] = (
+    "inserted",
+    "updated",
+    "stored",
+    "skipped",
+    "unchanged",
+    "superseded",
+    "deleted",
+    "rejected",
+    "not_written",
+    "unknown",
+    "withdrawn",
+    "succeeded",
+    "failed",
+)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(Value):
     """How many rows (items, in the generic core) met each fate.
 
     Attributes:
@@ -29,24 +44,34 @@ class Counts:
         failed: Items of a generic ``AsyncBatcher`` that were given an exception by ``process_batch``.
     """
 
-    inserted: int = 0
-    updated: int = 0
-    stored: int = 0
-    skipped: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    deleted: int = 0
-    rejected: int = 0
-    not_written: int = 0
-    unknown: int = 0
-    withdrawn: int = 0
-    succeeded: int = 0
-    failed: int = 0
+    __slots__ = FATES
+
+    inserted: int
+    updated: int
+    stored: int
+    skipped: int
+    unchanged: int
+    superseded: int
+    deleted: int
+    rejected: int
+    not_written: int
+    unknown: int
+    withdrawn: int
+    succeeded: int
+    failed: int
+
+    def __init__(self, **figures: Any) -> None:
+        # Whatever is not named is 0.
+        self._hold(**{**dict.fromkeys(self.__match_args__, 0), **figures})
 
     @property
     def total(self) -> int:
         """All rows counted here."""
-        return sum(getattr(self, name) for name in FATES)
+        return sum(self.fates().values())
+
+    def fates(self) -> dict[str, int]:
+        """Return how many rows met each fate, by its name."""
+        return {name: getattr(self, name) for name in FATES}
 
     @property
     def written(self) -> int:
@@ -59,10 +84,6 @@ class Counts:
         return self.rejected + self.not_written + self.unknown + self.failed
 
 
-FATES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Counts))
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Counts):
     """A snapshot of a batcher or writer.
 
@@ -82,15 +103,30 @@ class Statistics(Counts):
         paths: For each way of writing the backend has, how many attempts took it.
     """
 
-    accepted: int = 0
-    queued: int = 0
-    in_flight: int = 0
-    queued_bytes: int = 0
-    batches_in_flight: int = 0
-    batches: int = 0
-    retries: int = 0
-    largest_batch: int = 0
-    paths: dict[str, int] = dataclasses.field(default_factory=dict)
+    __slots__ = (
+        "accepted",
+        "queued",
+        "in_flight",
+        "queued_bytes",
+        "batches_in_flight",
+        "batches",
+        "retries",
+        "largest_batch",
+        "paths",
+    )
+
+    accepted: int
+    queued: int
+    in_flight: int
+    queued_bytes: int
+    batches_in_flight: int
+    batches: int
+    retries: int
+    largest_batch: int
+    paths: dict[str, int]
+
+    def __init__(self, *, paths: dict[str, int] | None = None, **figures: int) -> None:
+        super().__init__(**figures, paths={} if paths is None else paths)
 
     @property
     def is_balanced(self) -> bool:
