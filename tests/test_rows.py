@@ -32,6 +32,8 @@ from sqlalchemy import orm
 from bulkwriter.errors import InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED
 from bulkwriter.rows import RowReader
+from bulkwriter.runs import Run, size_if_immutable
+from bulkwriter.sizes import row_size, run_size
 
 SECRET = "s3cret"  # noqa: S105 - a value that no message may show
 
@@ -50,6 +52,11 @@ class SlottedPoint:
 
     x: int
     y: Any = None
+
+
+def columns_and_rows(run: Run | None) -> tuple[object, object] | None:
+    """Return what a run of rows holds, beside its size."""
+    return None if run is None else (run.columns, run.rows)
 
 
 class PointModel(pydantic.BaseModel):
@@ -192,7 +199,7 @@ class TestEveryKind:
         reader = RowReader()
         run = reader.read_run([row, row, row])
         if run is not None:
-            columns, values = run
+            columns, values, _ = run
             assert [dict(zip(columns, each, strict=True)) for each in values] == [as_dict(row)] * 3
 
     def test_the_same_columns_are_the_same_object(self, row: Any) -> None:
@@ -289,7 +296,7 @@ class TestObjects:
         assert as_dict(Single(1)) == {"only": 1}
         assert as_dict({"only": 1}) == {"only": 1}
         assert as_dict(Point(1, 2), ("y",)) == {"y": 2}
-        assert RowReader().read_run([Single(1), Single(2)]) == (("only",), [(1,), (2,)])
+        assert columns_and_rows(RowReader().read_run([Single(1), Single(2)])) == (("only",), [(1,), (2,)])
 
     def test_an_attribute_that_was_never_set_is_a_column_left_out(self) -> None:
         """It gets the database's default, with ``columns=`` as without."""
@@ -395,7 +402,7 @@ class TestTuples:
     def test_a_plain_tuple_stands_for_the_given_columns(self) -> None:
         """In their order."""
         assert RowReader(["a", "b"]).read((1, 2)) == (("a", "b"), (1, 2))
-        assert RowReader(["a", "b"]).read_run([(1, 2), (3, 4)]) == (("a", "b"), [(1, 2), (3, 4)])
+        assert columns_and_rows(RowReader(["a", "b"]).read_run([(1, 2), (3, 4)])) == (("a", "b"), [(1, 2), (3, 4)])
 
     def test_a_plain_tuple_without_columns_is_refused(self) -> None:
         """The message says what is missing."""
@@ -567,7 +574,7 @@ class TestSnapshots:
         reader = RowReader()
         assert reader.read({"a": value})[1][0] is value
         assert reader.read({"a": value})[1][0] is value
-        assert reader.read_run([{"a": value}]) == (("a",), [(value,)])
+        assert columns_and_rows(reader.read_run([{"a": value}])) == (("a",), [(value,)])
 
     @pytest.mark.parametrize(
         "value",
@@ -624,7 +631,7 @@ class TestSnapshots:
         """Any JSON document, and dates."""
         (_, (taken,)) = RowReader().read({"a": value})
         assert taken == value
-        assert RowReader().read_run([{"a": value}] * 2) == (("a",), [(value,)] * 2)
+        assert columns_and_rows(RowReader().read_run([{"a": value}] * 2)) == (("a",), [(value,)] * 2)
 
 
 class TestRuns:
@@ -641,7 +648,10 @@ class TestRuns:
 
     def test_columns_in_another_order_are_still_a_run(self) -> None:
         """All in the order of the first."""
-        assert RowReader().read_run([{"a": 1, "b": 2}, {"b": 4, "a": 3}]) == (("a", "b"), [(1, 2), (3, 4)])
+        assert columns_and_rows(RowReader().read_run([{"a": 1, "b": 2}, {"b": 4, "a": 3}])) == (
+            ("a", "b"),
+            [(1, 2), (3, 4)],
+        )
 
     def test_a_bad_name_makes_no_run(self) -> None:
         """``read`` says what is wrong with it."""
@@ -653,7 +663,7 @@ class TestRuns:
         """Also where some of a column's values must be copied and some not."""
         rows = [{"a": value, "b": index} for index, value in enumerate(values)]
         reader = RowReader()
-        assert reader.read_run(rows) == (("a", "b"), [reader.read(row)[1] for row in rows])
+        assert columns_and_rows(reader.read_run(rows)) == (("a", "b"), [reader.read(row)[1] for row in rows])
 
 
 class TestInstancesOfTheORM:
@@ -868,3 +878,36 @@ class TestMemory:
         code = f"import sys; sys.path[:] = {path!r}\n{script}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
         assert done.returncode == 0, done.stderr
+
+
+class TestSizes:
+    """A run is measured while it is read, and weighs what its rows weigh."""
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [1, 2.5, True, None],
+            ["", "a", "ä" * 199, "long" * 100],
+            [None, "a", None],
+            [b"", b"abc"],
+            ["a", b"b", 3, None],
+            [dt.date(2026, 1, 1), decimal.Decimal("1.5")],
+            ["x" * 300, "y"],
+        ],
+        ids=repr,
+    )
+    def test_a_run_weighs_what_its_rows_weigh(self, values: list[Any]) -> None:
+        """Whatever its columns hold, in whichever order."""
+        for column in (values, values[::-1]):
+            rows = [(number, value) for number, value in enumerate(column)]
+            RowReader(["a", "b"]).read(rows[0])
+            run = RowReader(["a", "b"]).read_run(rows)
+            assert run is not None
+            assert run_size(rows) == sum(map(row_size, rows))
+            assert run.size in {None, run_size(rows)}
+
+    @pytest.mark.parametrize("value", [[1], {"a": 1}, bytearray(b"a"), object()])
+    def test_what_could_be_changed_is_looked_at_again(self, value: object) -> None:
+        """Wherever in its column it stands."""
+        for column in ([1, value], [value, 1], ["a", value], [value, "a"]):
+            assert size_if_immutable([(0, each) for each in column], 2) is None

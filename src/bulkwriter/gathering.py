@@ -86,6 +86,8 @@ class Gathering:
         """Return ``(index, error)`` of the rows that have one, in the order of the rows."""
         if self.results is None:
             return sorted(self._errors, key=lambda pair: pair[0])
+        if not (self.tally.rejected or self.tally.not_written or self.tally.unknown or self.tally.failed):
+            return []
         return [(index, answer) for index, answer in enumerate(self.results) if isinstance(answer, Exception)]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from bulkwriter.batches import Batch
 from bulkwriter.errors import BulkWriterError
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.opening import OpeningDispatcher
-from bulkwriter.plans import complete
+from bulkwriter.plans import complete, joined
 from bulkwriter.results import Report
 from bulkwriter.statistics import Counts, fate_of
 
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bulkwriter.contract import Plan
+    from bulkwriter.plans import PreparedRun
 
-# Rows that are read in one turn of the loop, unless a whole batch is no more than LARGEST_STRETCH.
+    # Rows as they came, and what they are if they are all alike and all good.
+    Part: TypeAlias = tuple[list[Any], PreparedRun | None]
+
+# Rows that are read, or mixed with those of others, in one turn of the loop.
 PORTION = 1000
-LARGEST_STRETCH = 5000
+# Rows of the largest batch that is put together for one caller, over several turns of the loop. Of larger ones the rows
+# go one by one: they would be long in nobody's queue.
+LARGEST_STRETCH = 20_000
 
 
 def _kept_apart(rows: Iterator[Any]) -> Iterator[Any]:
@@ -56,9 +62,10 @@ class _Inflow:
         self.parked: list[asyncio.Future[None]] = []
         self.soon: asyncio.Handle | None = None
 
-    def take(self) -> list[Any]:
-        """Return the rows, which are no longer here then."""
-        rows, self.rows = self.rows, []
+    def take(self, most: int | None = None) -> list[Any]:
+        """Return the rows, or the first of them; they are no longer here then."""
+        rows = self.rows[:most]
+        del self.rows[:most]
         return rows
 
     def close(self) -> None:
@@ -94,14 +101,25 @@ class ManyRows(OpeningDispatcher):
         return Report(Counts(**gathering.tally.as_dict()), tuple(gathering.results or ()), tuple(errors))
 
     def _portion(self) -> int:
-        """How many rows to read at a time."""
+        """How many rows to queue at a time."""
         if self._max_rows <= min(LARGEST_STRETCH, self._max_queued):
             return int(self._max_rows)
         return int(min(PORTION, self._max_queued))
 
     async def _take_in(self, gathering: Gathering, rows: Iterator[Any]) -> None:
-        while portion := list(itertools.islice(rows, self._portion())):
-            await self._take_portion(gathering, portion)
+        while parts := await self._read_portion(rows):
+            await self._take_portion(gathering, parts)
+
+    async def _read_portion(self, rows: Iterator[Any]) -> list[Part]:
+        """Read a portion, no more of it in one turn than the loop can bear."""
+        parts: list[Part] = []
+        missing = self._portion()
+        while missing and (part := list(itertools.islice(rows, min(missing, PORTION)))):
+            if parts:
+                await asyncio.sleep(0)
+            parts.append((part, self._book.prepare_run(part)))
+            missing -= len(part)
+        return parts
 
     async def _take_in_async(self, gathering: Gathering, rows: AsyncIterable[Any]) -> None:
         """Take in rows as they come: those at hand do not wait for others that are still to come."""
@@ -122,35 +140,38 @@ class ManyRows(OpeningDispatcher):
                 if inflow.parked:
                     await self._entered(inflow.parked)
                 if len(inflow.rows) >= self._portion():
-                    await self._take_portion(gathering, inflow.take())
+                    await self._take_portion(gathering, await self._read_portion(iter(inflow.take())))
             await self._entered(inflow.parked)
             if inflow.rows:
-                await self._take_portion(gathering, inflow.take())
+                await self._take_portion(gathering, await self._read_portion(iter(inflow.take())))
         finally:
             inflow.close()
 
     def _take_early(self, gathering: Gathering, inflow: _Inflow) -> None:
         """Queue what a source has brought that is in no hurry to bring more."""
-        if inflow.rows and not self._is_closing:
-            inflow.parked += self._enter_or_park(self._batched(gathering, inflow.take()))
-
-    async def _take_portion(self, gathering: Gathering, rows: list[Any]) -> None:
-        """Queue some rows of one caller, as soon as there is room for them."""
-        if self._is_closing:
-            self._refuse_portion(gathering, len(rows))
-            # Rows without end would keep the loop to themselves.
-            await asyncio.sleep(0)
+        if not inflow.rows or self._is_closing:
             return
-        await self._enter_in_turn(*self._batched(gathering, rows))
+        rows = inflow.take(PORTION)
+        parts = [(rows, self._book.prepare_run(rows))]
+        stretch = self._stretch(gathering, parts)
+        inflow.parked += self._enter_or_park([stretch] if stretch else self._ticketed(gathering, *parts[0]))
+        if inflow.rows:
+            assert self._loop is not None
+            inflow.soon = self._loop.call_soon(self._take_early, gathering, inflow)
 
-    def _batched(self, gathering: Gathering, rows: list[Any]) -> Sequence[Batch]:
-        """Make batches of some rows of one caller; what is refused at the door has its answer already."""
-        run = self._book.prepare_run(rows)
-        if run is not None and self._order is None and len(rows) == self._max_rows:
-            stretch = self._stretch(gathering, *run)
-            if stretch is not None:
-                return [stretch]
-        return self._ticketed(gathering, rows, run)
+    async def _take_portion(self, gathering: Gathering, parts: list[Part]) -> None:
+        """Queue some rows of one caller, as soon as there is room for them."""
+        stretch = None if self._is_closing else self._stretch(gathering, parts)
+        if stretch is not None:
+            await self._enter_in_turn(stretch)
+            return
+        for rows, run in parts:
+            if self._is_closing:
+                self._refuse_portion(gathering, len(rows))
+                # Rows without end would keep the loop to themselves.
+                await asyncio.sleep(0)
+            else:
+                await self._enter_in_turn(*self._ticketed(gathering, rows, run))
 
     def _refuse_portion(self, gathering: Gathering, rows: int) -> None:
         """Answer rows that came after the writer was stopped; earlier ones of the same call are still finished."""
@@ -174,26 +195,32 @@ class ManyRows(OpeningDispatcher):
             batch.deadlines = [self._now() + self._timeout] * len(batch.items)
         super()._enter(batch)
 
-    def _stretch(self, gathering: Gathering, plan: Plan, rows: list[Any]) -> Batch | None:
-        """Make a batch that one caller fills by itself; ``None`` if its bytes need a closer look."""
-        batch = self._new_batch(plan)
+    def _stretch(self, gathering: Gathering, parts: list[Part]) -> Batch | None:
+        """Make a batch that one caller fills by itself.
+
+        ``None`` if the rows do not fill it, or not alike, or if keys or bytes need a closer look at each.
+        """
+        run = None if self._order is not None else joined([run for _, run in parts])
+        if run is None or len(run.rows) != self._max_rows:
+            return None
+        batch = self._new_batch(run.plan)
         if self._counts_bytes:
-            batch.size = self._backend.run_size(plan, rows)
+            batch.size = self._backend.run_size(run.plan, run.rows) if run.size is None else run.size
             if batch.size > min(self._max_bytes, self._max_queued_bytes):
                 return None
-        batch.items = rows
-        batch.waiters = Stretch(gathering, len(rows))
+        batch.items = run.rows
+        batch.waiters = Stretch(gathering, len(run.rows))
         return batch
 
-    def _ticketed(self, gathering: Gathering, rows: list[Any], run: tuple[Plan, list[Any]] | None) -> list[Batch]:
+    def _ticketed(self, gathering: Gathering, rows: list[Any], run: PreparedRun | None) -> list[Batch]:
         """Make batches of rows that share theirs with the rows of others, in the order in which they are to enter."""
         batches: list[Batch] = []
         by_plan: dict[int, Batch] = {}
-        prepared: Iterable[Any] = rows if run is None else run[1]
+        prepared: Iterable[Any] = rows if run is None else run.rows
         for row in prepared:
             index = gathering.reserve(1)
             try:
-                plan, item = self._book.prepare(*self._book.read(row)) if run is None else (run[0], row)
+                plan, item = self._book.prepare(*self._book.read(row)) if run is None else (run.plan, row)
                 size = self._row_size(plan, item)
                 if size > self._max_queued_bytes:
                     raise complete(self._backend, self._too_large(size), plan, item, attempts=0)

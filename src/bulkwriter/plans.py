@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.rows import RowReader
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 MOST_SHAPES = 1000
 
 
+class PreparedRun(NamedTuple):
+    """Rows of one plan.
+
+    Attributes:
+        plan: Their plan.
+        rows: The rows, each as the backend wants it.
+        size: The bytes that they count together, if that was found out on the way.
+    """
+
+    plan: Plan
+    rows: list[Any]
+    size: int | None
+
+
 class PlanBook:
     """Reads rows for one backend, which must be open to plan them.
 
@@ -32,6 +46,7 @@ class PlanBook:
         self._shapes: dict[tuple[str, ...], tuple[Plan, Callable[[Any], tuple[Any, ...]] | None]] = {}
         self._delete_plan: Plan | None = None
         self._prepares = backend.prepares_rows
+        self._sizes = backend.sizes_rows
         # For the writer's hot path: the plan of rows that need neither another order nor the backend's preparation.
         self.ready: dict[tuple[str, ...], Plan] = {}
 
@@ -62,12 +77,12 @@ class PlanBook:
             error.row = dict(zip(columns, values, strict=True))
             raise self.complete(error) from error.__cause__
 
-    def prepare_run(self, rows: Sequence[object]) -> tuple[Plan, list[Any]] | None:
+    def prepare_run(self, rows: Sequence[object]) -> PreparedRun | None:
         """Read and prepare rows that are all alike and all good, for less than one by one; else ``None``."""
         run = self.reader.read_run(rows)
         if run is None:
             return None
-        columns, values = run
+        columns, values, size = run
         try:
             plan, permute = self._shapes.get(columns) or self._shape(columns)
             if permute is not None:
@@ -75,9 +90,11 @@ class PlanBook:
             if self._prepares:
                 prepare = self._backend.prepare
                 values = [prepare(plan, row) for row in values]
+            if self._prepares or self._sizes:
+                size = None
         except Exception:  # noqa: BLE001 - one of them is bad: the way for single rows tells which, and why
             return None
-        return plan, values
+        return PreparedRun(plan, values, size)
 
     def prepare_key(self, key: object) -> tuple[Plan, Any]:
         """Return the plan for a delete and the key as the backend wants it.
@@ -132,6 +149,21 @@ class PlanBook:
         error.backend = error.backend or self._backend.name
         error.table = error.table or self._backend.table
         return error
+
+
+def joined(runs: Sequence[PreparedRun | None]) -> PreparedRun | None:
+    """Return the run that several make together; ``None`` if one of them is none, or of another plan."""
+    first = runs[0]
+    if first is None or len(runs) == 1:
+        return first
+    rows: list[Any] = []
+    size: int | None = 0
+    for run in runs:
+        if run is None or run.plan is not first.plan:
+            return None
+        rows += run.rows
+        size = None if size is None or run.size is None else size + run.size
+    return PreparedRun(first.plan, rows, size)
 
 
 def _permutation(given: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:

@@ -5,13 +5,13 @@ A row is taken at the call: what is read shares nothing with the caller's object
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED, Columns, Extractor, Reading, Values, extractor_for, many
+from bulkwriter.runs import Run, size_if_immutable
 from bulkwriter.snapshots import IMMUTABLE, LEFT_OUT, taken, type_name
 
 
@@ -64,12 +64,12 @@ class RowReader:
                 return self._snapshot(kind, columns, values)
         return columns, values
 
-    def read_run(self, rows: Sequence[Any]) -> tuple[Columns, list[Values]] | None:
-        """Read rows that are all alike, for a fifth (dicts) to a half (tuples) less than ``read`` costs for each.
+    def read_run(self, rows: Sequence[Any]) -> Run | None:
+        """Read rows that are all alike, for less than ``read`` costs for each.
 
         Returns:
-            The columns, and the values of each row; or None if the rows differ in type or columns, are of a type that
-            can only be read one by one, or if one of them cannot be read: then ``read`` tells which.
+            The rows; or None if they differ in type or columns, are of a type that can only be read one by one, or if
+            one of them cannot be read: then ``read`` tells which.
         """
         if len(set(map(type, rows))) != 1:
             return None
@@ -78,12 +78,11 @@ class RowReader:
             if alike is None:
                 return None
             columns, take = alike
-            values = list(map(take, rows))
+            values = list(rows) if take is None else list(map(take, rows))
         except Exception:  # noqa: BLE001 - read() says what is wrong, of the row concerned alone
             return None
-        if IMMUTABLE.issuperset(map(type, itertools.chain.from_iterable(values))):
-            return columns, values
-        return _snapshot_run(columns, values)
+        size = size_if_immutable(values, len(columns))
+        return _snapshot_run(columns, values) if size is None else Run(columns, values, size)
 
     def read_key(self, key: object, key_columns: tuple[str, ...]) -> Values:
         """Return the values of a key, in the order of ``key_columns``.
@@ -139,14 +138,17 @@ class RowReader:
             self._by_length[length] = (columns, many(operator.itemgetter, columns))
         return columns, tuple(row.values())
 
-    def _alike(self, rows: Sequence[Any]) -> tuple[Columns, Callable[[Any], Values]] | None:
-        """Return columns and getter of rows of one type; None if they differ, or can only be read one by one."""
+    def _alike(self, rows: Sequence[Any]) -> tuple[Columns, Callable[[Any], Values] | None] | None:
+        """Return columns and getter (None for what is read already) of rows of one type.
+
+        None altogether if they differ, or can only be read one by one.
+        """
         kind = type(rows[0])
         if kind is dict or kind is tuple:
             columns = self.columns if kind is tuple else self._columns_of(dict, tuple(rows[0]))
             if columns is None or set(map(len, rows)) != {len(columns)}:
                 return None
-            return columns, (tuple if kind is tuple else many(operator.itemgetter, columns))
+            return columns, (None if kind is tuple else many(operator.itemgetter, columns))
         if kind not in self._extractors:
             self._extractor_for(kind)
         return self._by_type.get(kind)
@@ -180,7 +182,7 @@ class RowReader:
         return self._columns_of(kind, tuple(kept)), tuple(kept.values())
 
 
-def _snapshot_run(columns: Columns, rows: list[Values]) -> tuple[Columns, list[Values]] | None:
+def _snapshot_run(columns: Columns, rows: list[Values]) -> Run | None:
     """Copy what could be changed, column by column; None where a value stands for no value."""
     by_column: list[Sequence[Any]] = []
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
@@ -191,7 +193,7 @@ def _snapshot_run(columns: Columns, rows: list[Values]) -> tuple[Columns, list[V
         if held is not values and any(value is LEFT_OUT for value in held):
             return None
         by_column.append(held)
-    return columns, list(zip(*by_column, strict=True))
+    return Run(columns, list(zip(*by_column, strict=True)), None)
 
 
 def _checked_columns(columns: Sequence[str]) -> Columns:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 # How long close(force=True) waits for the statement that it has interrupted, in seconds.
+
 _FORCED_PATIENCE: Final = 0.25
 
 
@@ -189,6 +190,7 @@ class SQLiteBackend(Backend):
         session = Session(self._options, book)
         table = self.table
         worker = Worker(f"bulkwriter sqlite {table}", session.close, lambda: given_up(table))
+        session.before_long = worker.tell
         try:
             target = await worker.submit(lambda _: self._opened(session), loop).wait()
         except BaseException:
@@ -269,7 +271,10 @@ class SQLiteBackend(Backend):
         attempting, worker, loop = self._open_parts()
         job = worker.submit(lambda gave_up: attempting.attempt(attempt, gave_up), loop)
         attempt.token = job
-        return await job.wait()
+        reply = await job.wait()
+        if worker.is_busy:
+            await asyncio.sleep(0)
+        return reply
 
     async def settle(self, attempt: Attempt) -> Reply:
         """Wait for the true end of an attempt that was given up; one that had not begun never will.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.sqlite.errors import refused
 from bulkwriter.backends.sqlite.values import find_unfit
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Reply, Verdict
     from bulkwriter.errors import RowRejectedError
     from bulkwriter.results import WriteResult
-
-# Rows that are flattened and checked in one go: what runs in C holds Python's lock, and the event loop waits for it.
-_BLOCK: Final = 512
 
 
 class Batch:
@@ -44,8 +41,6 @@ class Batch:
             usual: What a row hears of which nothing else is said.
         """
         self._rows = rows
-        self._table = table
-        self._columns = columns
         self._usual = usual
         self._rejected: dict[int, RowRejectedError] = {}
         # By place; None while every row is told the usual.
@@ -54,13 +49,21 @@ class Batch:
         self.width: int = len(columns)
         self.flat: list[Any] = []
         self.size: int = len(rows)
-        for start in range(0, self.size, _BLOCK):
-            self._add(start, rows[start : start + _BLOCK])
+        extend = self.flat.extend
+        # A loop with its overhead: chain.from_iterable asks each row for one value after the other, for twice the time.
+        for row in rows:
+            extend(row)
+        assert len(self.flat) == self.size * self.width, "each row has a value for each column"
+        for index, (column, why) in find_unfit(self.flat, self.width).items():
+            name = columns[column]
+            self._rejected[index] = refused(f"column {name}: {why}", table, name)
         if self._rejected:
             self.restart()
 
     def values(self, start: int, stop: int) -> list[Any]:
         """Return the values of the rows from one place to another, one row after the other."""
+        if stop - start == self.size:
+            return self.flat
         return self.flat[start * self.width : stop * self.width]
 
     def column(self, column: int, start: int, stop: int) -> list[Any]:
@@ -110,19 +113,6 @@ class Batch:
         for index, error in self._rejected.items():
             verdicts[index] = error
         return verdicts
-
-    def _add(self, start: int, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Take in some of the rows, from an index on."""
-        flat: list[Any] = []
-        extend = flat.extend
-        # A loop with its overhead: chain.from_iterable asks each row for one value after the other, for twice the time.
-        for row in rows:
-            extend(row)
-        assert len(flat) == len(rows) * self.width, "each row has a value for each column"
-        for index, (column, why) in find_unfit(flat, self.width).items():
-            name = self._columns[column]
-            self._rejected[start + index] = refused(f"column {name}: {why}", self._table, name)
-        self.flat += flat
 
 
 def _compact(results: list[WriteResult]) -> Reply:

@@ -51,6 +51,7 @@ class Session:
     Attributes:
         latest: The target as it was when it was last looked up; to be read from any thread.
         variables: How many values SQLite takes in one statement.
+        before_long: Called before anything that may take long in SQLite.
     """
 
     def __init__(self, options: Options, book: Book | None = None) -> None:
@@ -63,6 +64,7 @@ class Session:
         self._is_ending = False
         self._file: tuple[int, int] | None = None
         self.variables: int = 999
+        self.before_long: Callable[[], None] = _nothing
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -282,6 +284,7 @@ class Session:
                 if not is_busy(error) or time.monotonic() >= patience:
                     raise
             self.check_ending()
+            self.before_long()
             if gave_up is not None and gave_up():
                 raise GaveUpError
             # Some kinds of "busy" are told at once, without a wait.
@@ -303,6 +306,10 @@ class Session:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+
+def _nothing() -> None:
+    """Do nothing: nobody waits for an answer yet."""
 
 
 def _connected(options: Options) -> sqlite3.Connection:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from bulkwriter.backends.sqlite.options import Options
     from bulkwriter.contract import Operation
 
-LARGEST: Final = 512
-"""Rows of the largest statement: 64 are at the plateau of rows per second, but every statement gives up Python's lock
-once and may wait for a busy event loop to get it back, so fewer statements are better. Above 512 nothing is gained."""
+LARGEST: Final = 1024
+"""Rows of the largest statement. Some hundreds are at the plateau of rows a second. But while SQLite works on one,
+Python's lock is free, and after it the thread may wait for a busy event loop to get the lock back: a statement is to be
+long enough for the loop to prepare the next batch meanwhile."""
 
 
 class Statements:
@@ -32,7 +33,7 @@ class Statements:
         asked: Their names as the caller wrote them.
         returning: What each written row gives back: what the caller wants, then what proves whose it is.
         proof_places: Where the columns that prove it are among ``columns``.
-        largest: Rows of the largest statement.
+        largest: Rows of the largest statement whose number of rows is a power of two.
     """
 
     def __init__(self, table: Table, options: Options, operation: Operation, columns: tuple[str, ...], *,
@@ -60,10 +61,12 @@ class Statements:
         if len(self.columns) > variables:
             refuse(f"table {table.label}: SQLite takes at most {variables} columns a row", table.label)
         self.width: int = len(self.columns)
-        self.largest: int = _power_of_two_in(min(LARGEST, variables // self.width))
+        self._most: int = min(LARGEST, variables // self.width)
+        self.largest: int = power_of_two_in(self._most)
         if table.is_view:
-            self.largest = 1  # changes on a view are not counted: each row must be looked at by itself
+            self._most = self.largest = 1  # changes on a view are not counted: each row must be looked at by itself
         self._sql: dict[int, str] = {}
+        self._usual = 0
         self._existing: dict[int, str] = {}
         self.on_conflict = options.on_conflict
         self.key: UniqueKey | None = identifying_key(table, options)
@@ -88,6 +91,16 @@ class Statements:
             self.proof_places = self._proof()
         self.returning = self.wanted + tuple(self.columns[place] for place in self.proof_places) + trace
         self._head, self._tail = self._insert_parts(options)
+
+    def is_usual(self, rows: int) -> bool:
+        """Whether as many rows are worth a statement of their own: the batch before had as many."""
+        is_usual = rows == self._usual and rows <= self._most
+        if not is_usual:
+            # The one for the old number is not made again.
+            self._sql.pop(self._usual, None)
+            self._existing.pop(self._usual, None)
+            self._usual = rows
+        return is_usual
 
     def sql(self, rows: int) -> str:
         """Return the statement that writes this many rows."""
@@ -216,5 +229,6 @@ def _collated(name: str, collation: str | None) -> str:
     return quoted(name) if collation is None else f"{quoted(name)} COLLATE {quoted(collation)}"
 
 
-def _power_of_two_in(number: int) -> int:
+def power_of_two_in(number: int) -> int:
+    """Return the largest power of two that is no more than this number; 1 for 0."""
     return 1 << (max(1, number).bit_length() - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import functools
 import queue
 import threading
 import weakref
@@ -50,22 +51,20 @@ class Job(Generic[ResultT]):
         """Return the answer. To be cancelled here leaves the job alone."""
         return await asyncio.shield(self.answer)
 
-    def run(self) -> None:
-        """Do it, on the thread."""
+    def run(self) -> Callable[[], None]:
+        """Do it, on the thread; return what answers it on the loop."""
         act = self._taken()
         if act is None:
-            return
+            return _nothing
         try:
             result = act(self._was_given_up)
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is awaited
-            self._tell(self.answer.set_exception, error)
-        else:
-            self._tell(self.answer.set_result, result)
+            return self._settling(self.answer.set_exception, error)
+        return self._settling(self.answer.set_result, result)
 
-    def abandon(self, error: Exception) -> None:
-        """Answer it with an error, on the thread, without having done anything."""
-        if self._taken() is not None:
-            self._tell(self.answer.set_exception, error)
+    def abandon(self, error: Exception) -> Callable[[], None]:
+        """Do nothing, on the thread; return what answers it with an error on the loop."""
+        return _nothing if self._taken() is None else self._settling(self.answer.set_exception, error)
 
     def _was_given_up(self) -> bool:
         return self._is_given_up
@@ -76,14 +75,18 @@ class Job(Generic[ResultT]):
         except IndexError:
             return None
 
-    def _tell(self, settle: Callable[[Any], None], answer: object) -> None:
+    def _settling(self, settle: Callable[[Any], None], answer: object) -> Callable[[], None]:
         def settle_on_loop() -> None:
             if not self.answer.done():
                 settle(answer)
                 # Read here, so that an error nobody waits for any more is no unretrieved one.
                 self.answer.exception()
 
-        tell(self._loop, settle_on_loop)
+        return functools.partial(tell, self._loop, settle_on_loop)
+
+
+def _nothing() -> None:
+    """Answer nobody: the job was withdrawn."""
 
 
 def tell(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
@@ -109,9 +112,16 @@ class Worker:
         self._last = last
         self._abandoned = abandoned
         self._is_aborted = False
+        self._is_busy = False
+        self._untold: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
         _running.add(self)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it works on another job."""
+        return self._is_busy
 
     def submit(self, act: Callable[[Callable[[], bool]], ResultT], loop: asyncio.AbstractEventLoop) -> Job[ResultT]:
         """Have something done, and return at once."""
@@ -133,14 +143,27 @@ class Worker:
         """Wait for the thread's end."""
         self._thread.join(seconds)
 
+    def tell(self) -> None:
+        """Answer the jobs that are done, on the thread: to be called before anything that leaves Python for long.
+
+        To answer one wakes the event loop, which then holds Python's lock until it has prepared its next batch. Should
+        there be another job, it is better begun first: while SQLite works on it, the lock is free.
+        """
+        untold, self._untold = self._untold, []
+        for answer in untold:
+            answer()
+
     def _main(self) -> None:
         inbox = self._inbox
         while isinstance(job := inbox.get(), Job):
-            if self._is_aborted:
-                job.abandon(self._abandoned())
-            else:
-                job.run()
-            del job  # it holds a batch: not to be kept until the next one comes
+            self._is_busy = True
+            answer = job.abandon(self._abandoned()) if self._is_aborted else job.run()
+            self._untold.append(answer)
+            del job, answer  # they hold a batch: not to be kept until the next one comes
+            if self._inbox.empty():
+                self._is_busy = False
+                self.tell()
+        self.tell()
         self._last()
         _running.discard(self)
         if job is not None:

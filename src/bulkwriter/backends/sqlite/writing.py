@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.sqlite.errors import BACKEND, code_of, is_row_fault, rejected
+from bulkwriter.backends.sqlite.statements import power_of_two_in
 from bulkwriter.errors import CheckViolationError
 from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED, Outcome, WriteResult
 
@@ -69,12 +70,10 @@ class Writing:
 
     def write(self, start: int, stop: int) -> None:
         """Write the rows from one place to another."""
-        size = self._statements.largest
-        while start < stop:
-            while size > stop - start:
-                size >>= 1
-            self._write_statement(start, start + size)
-            start += size
+        if start < stop and self._statements.is_usual(stop - start):
+            self._write_statement(start, stop)
+        else:
+            self._write_in_parts(start, stop, self._statements.largest)
 
     def write_singly(self, start: int, stop: int) -> None:
         """Write the rows from one place to another, a statement each."""
@@ -83,6 +82,17 @@ class Writing:
             self._write_single(place)
 
     # -- many rows a statement
+
+    def _write_in_parts(self, start: int, stop: int, size: int) -> None:
+        """Write rows in statements of ``size`` rows, a power of two, and the rest in smaller ones.
+
+        So there are few different statements, each prepared once.
+        """
+        while start < stop:
+            while size > stop - start:
+                size >>= 1
+            self._write_statement(start, start + size)
+            start += size
 
     def _write_statement(self, start: int, stop: int) -> None:
         """Write rows in one statement; if that does not go as expected, in ever smaller ones."""
@@ -98,9 +108,7 @@ class Writing:
             if not self._connection.in_transaction:
                 raise RolledBackError(self._batch.index(start), self._batch.index(stop - 1) + 1) from error
         self.went_singly = True
-        step = (stop - start) // _PARTS or 1
-        for place in range(start, stop, step):
-            self._write_statement(place, place + step)
+        self._write_in_parts(start, stop, power_of_two_in((stop - start) // _PARTS))
 
     def _write_together(self, start: int, stop: int) -> bool:
         """Write rows in one statement, and say whether all went as expected; if not, nothing has been written."""
@@ -179,6 +187,7 @@ class Writing:
     def _execute(self, start: int, stop: int) -> tuple[int, list[tuple[Any, ...]]]:
         """Execute the statement; return how many rows it wrote, and what it gave back."""
         before = self._connection.total_changes
+        self._session.before_long()
         self._cursor.execute(self._statements.sql(stop - start), self._batch.values(start, stop))
         if self._statements.returning:
             rows = self._cursor.fetchall()
