@@ -11,7 +11,7 @@ from bulkwriter.batches import Batch
 from bulkwriter.errors import BulkWriterError
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.opening import OpeningDispatcher
-from bulkwriter.plans import complete, joined
+from bulkwriter.plans import complete, cut, joined
 from bulkwriter.results import Report
 from bulkwriter.statistics import Counts, fate_of
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     # Rows as they came, and what they are if they are all alike and all good.
     Part: TypeAlias = tuple[list[Any], PreparedRun | None]
 
-# Rows that are read, or mixed with those of others, in one turn of the loop.
+# Rows that are read in one turn of the loop, if they are all alike.
 PORTION = 1000
+# Rows that are queued one by one in one turn of the loop, among those of others.
+MIXED_A_TURN = 400
 # Rows of the largest batch that is put together for one caller, over several turns of the loop. Of larger ones the rows
 # go one by one: they would be long in nobody's queue.
 LARGEST_STRETCH = 20_000
@@ -98,7 +100,8 @@ class ManyRows(OpeningDispatcher):
             self._on_cancel()
             raise
         errors = cast("list[tuple[int, BulkWriterError]]", gathering.errors())
-        return Report(Counts(**gathering.tally.as_dict()), tuple(gathering.results or ()), tuple(errors))
+        # Not copied into a tuple: a million results would hold the loop for milliseconds.
+        return Report(Counts(**gathering.tally.as_dict()), gathering.results or (), tuple(errors))
 
     def _portion(self) -> int:
         """How many rows to queue at a time."""
@@ -151,7 +154,7 @@ class ManyRows(OpeningDispatcher):
         """Queue what a source has brought that is in no hurry to bring more."""
         if not inflow.rows or self._is_closing:
             return
-        rows = inflow.take(PORTION)
+        rows = inflow.take(MIXED_A_TURN)
         parts = [(rows, self._book.prepare_run(rows))]
         stretch = self._stretch(gathering, parts)
         inflow.parked += self._enter_or_park([stretch] if stretch else self._ticketed(gathering, *parts[0]))
@@ -166,12 +169,14 @@ class ManyRows(OpeningDispatcher):
             await self._enter_in_turn(stretch)
             return
         for rows, run in parts:
-            if self._is_closing:
-                self._refuse_portion(gathering, len(rows))
-                # Rows without end would keep the loop to themselves.
-                await asyncio.sleep(0)
-            else:
-                await self._enter_in_turn(*self._ticketed(gathering, rows, run))
+            for start in range(0, len(rows), MIXED_A_TURN):
+                stop = min(start + MIXED_A_TURN, len(rows))
+                if self._is_closing:
+                    self._refuse_portion(gathering, stop - start)
+                    # Rows without end would keep the loop to themselves.
+                    await asyncio.sleep(0)
+                else:
+                    await self._enter_in_turn(*self._ticketed(gathering, rows[start:stop], cut(run, start, stop)))
 
     def _refuse_portion(self, gathering: Gathering, rows: int) -> None:
         """Answer rows that came after the writer was stopped; earlier ones of the same call are still finished."""

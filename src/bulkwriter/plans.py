@@ -166,6 +166,13 @@ def joined(runs: Sequence[PreparedRun | None]) -> PreparedRun | None:
     return PreparedRun(first.plan, rows, size)
 
 
+def cut(run: PreparedRun | None, start: int, stop: int) -> PreparedRun | None:
+    """Return a part of a run, if there is one."""
+    if run is None or (start == 0 and stop == len(run.rows)):
+        return run
+    return PreparedRun(run.plan, run.rows[start:stop], None)
+
+
 def _permutation(given: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     """Return what brings values in the given order of columns into the wanted one."""
     # More than one column, or the orders would be the same: itemgetter returns a tuple.
