@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.dispatch import Dispatcher
 from bulkwriter.errors import BulkWriterError, OutcomeUnknownError, QueueFullError
-from bulkwriter.flights import fail
+from bulkwriter.flights import WEIGHT_OF_ERRORS, fail
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
 
@@ -333,7 +333,8 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         try:
             results = await self._call(batch.items)
         except Exception as error:  # noqa: BLE001 - it goes to the callers
-            await self._settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
+            settle = functools.partial(self._settle_raised, batch, error)
+            await self._settle_in_turns(batch, settle, weight=WEIGHT_OF_ERRORS)
             return
         if results is None:
             await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, None))
@@ -341,7 +342,8 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
         try:
             checked = _checked(results, len(batch.waiters))
         except Exception as error:  # noqa: BLE001 - a reply that is nonsense, or refuses to be looked at
-            await self._settle_in_turns(batch, functools.partial(self._settle_raised, batch, error))
+            settle = functools.partial(self._settle_raised, batch, error)
+            await self._settle_in_turns(batch, settle, weight=WEIGHT_OF_ERRORS)
             return
         await self._settle_in_turns(batch, functools.partial(self._settle_each, batch, checked))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.delivery import Delivery
-from bulkwriter.flights import fail
+from bulkwriter.flights import WEIGHT_OF_ERRORS, fail
 from bulkwriter.gathering import Stretch
 from bulkwriter.keyed import KeyedDispatcher, Record
 from bulkwriter.pace import Pace
@@ -57,7 +57,8 @@ class DeliveringDispatcher(KeyedDispatcher):
             result = cast("WriteResult", reply.verdict)
             await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
         else:
-            await self._settle_in_turns(batch, functools.partial(self._settle_each, batch, reply))
+            settle = functools.partial(self._settle_each, batch, reply)
+            await self._settle_in_turns(batch, settle, weight=WEIGHT_OF_ERRORS)
 
     def _free_slot(self, batch: Batch) -> None:
         """Let another batch leave while this one only waits to learn what became of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import functools
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.errors import BulkWriterError, NotWrittenError, OutcomeUnknownError
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 # Each settled future wakes a task in the same turn of the loop: more than this many would block it for milliseconds.
 SETTLED_A_TURN = 1000
+# Rows of a batch that takes so many turns that its waiters are let go as they are settled.
+MANY = 10 * SETTLED_A_TURN
+# An error for each row takes about so many times what a good answer takes.
+WEIGHT_OF_ERRORS = 3
 # A batch's usual time before any has been seen, in seconds. It only decides when a second slot opens.
 FIRST_GUESS = 0.01
 # A batch counts as at most so many times as long as usual: else one that was stuck for an hour would make the next
@@ -230,16 +235,23 @@ class Flights(Intake):
         error.__cause__ = cause
         return error
 
-    async def _settle_in_turns(self, batch: Batch, settle: Callable[[int, int], None]) -> None:
-        """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear."""
+    async def _settle_in_turns(self, batch: Batch, settle: Callable[[int, int], None], *, weight: int = 1) -> None:
+        """Call ``settle(start, stop)`` until the whole batch is settled, as many places a turn as the loop can bear.
+
+        Args:
+            batch: The batch.
+            settle: Settles the rows from one place to another.
+            weight: How many times the time of a good answer one of these takes.
+        """
         batch.has_reply = True
         rows = len(batch.waiters)
         while True:
-            stop = min(batch.settled + self._room_in_turn(), rows)
+            stop = min(batch.settled + self._room_in_turn() // weight, rows)
             if stop > batch.settled:
-                self._count_in_turn(stop - batch.settled)
+                self._count_in_turn(weight * (stop - batch.settled))
                 settle(batch.settled, stop)
                 batch.settled = max(batch.settled, stop)
+                self._let_go(batch, rows)
             if batch.settled >= rows:
                 return
             try:
@@ -249,6 +261,12 @@ class Flights(Intake):
                 settle(batch.settled, rows)
                 batch.settled = rows
                 raise
+
+    def _let_go(self, batch: Batch, rows: int) -> None:
+        """Forget waiters that have their answer: to free those of a large batch all at once takes milliseconds."""
+        if rows > MANY and isinstance(batch.waiters, list):
+            start = max(0, batch.settled - SETTLED_A_TURN)
+            batch.waiters[start : batch.settled] = itertools.repeat(None, batch.settled - start)
 
     def _room_in_turn(self) -> int:
         """Return how many rows may still be settled in this turn of the loop, by all batches together."""
