@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import copy
 import functools
 import inspect
 import itertools
@@ -485,6 +484,8 @@ def _itself(error: Exception) -> Exception:
 
 def _copied(error: Exception) -> Exception:
     """Return a copy as Python makes it."""
+    import copy  # noqa: PLC0415 - see snapshots
+
     return _with_links(error, copy.copy(error))
 
 

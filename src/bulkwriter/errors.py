@@ -7,7 +7,6 @@ the code and counts, and never a row's values: log lines end up in other people'
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ class BulkWriterError(Exception):
             row: The row it is about, column by column.
             attempts: How many attempts had this row in them.
         """
+        import copy  # noqa: PLC0415 - see snapshots
+
         mine = copy.copy(self)
         if hasattr(self, "__notes__"):
             # A list, which the copy would share.

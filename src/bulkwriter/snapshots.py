@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from typing import Any
 
@@ -66,6 +65,8 @@ def _frozen(value: Any) -> Any:
         return bytes(value)
     if _is_immutable(kind) or _is_hashable(value):
         return value
+    import copy  # noqa: PLC0415 - it looks for Jython first, and would take a tenth of importing the library
+
     return copy.deepcopy(value)
 
 
