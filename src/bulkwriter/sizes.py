@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 OF_VALUE = 40
 """Bytes that every value counts beside its length: about what Python keeps for a small object and a reference to it."""
 
 _SIZED = {str, bytes}
-_SMALL = {type(None), bool, int, float}
 _SIZED_OR_NONE = {*_SIZED, type(None)}
-
-Known: TypeAlias = "tuple[int, tuple[int, ...]] | None"
-_known: dict[tuple[type, ...], Known] = {}
+# Types whose values all count the same; it grows by those that are met.
+_constant: dict[type, int] = dict.fromkeys((type(None), bool, int, float), OF_VALUE)
+# Types that are known to be no containers, and whose values differ in size.
+_plain: set[type] = set()
+# How rows of these types are measured: a fixed sum, and the places whose length comes on top; None is one by one.
+_known: dict[tuple[type, ...], tuple[int, tuple[int, ...]] | None] = {}
 # Rows of ever new types must not fill the memory.
 _MOST_KNOWN = 1000
 
@@ -29,7 +31,7 @@ def row_size(values: Sequence[Any]) -> int:
     try:
         known = _known[kinds]
     except KeyError:
-        known = _learn(kinds)
+        return _learn(kinds, values)
     if known is None:
         return sum(map(value_size, values))
     size, sized = known
@@ -50,28 +52,40 @@ def column_size(values: Sequence[Any], kinds: set[type]) -> int:
         values: The values.
         kinds: Their types.
     """
-    if kinds <= _SMALL:
-        return OF_VALUE * len(values)
     if kinds <= _SIZED:
         return OF_VALUE * len(values) + sum(map(len, values))
     if kinds <= _SIZED_OR_NONE:
         # What is empty counts as much as what is missing.
         return OF_VALUE * len(values) + sum(map(len, filter(None, values)))
+    sizes = {_constant.get(kind) for kind in kinds}
+    if len(sizes) == 1 and None not in sizes:
+        return len(values) * sum(filter(None, sizes))
     return sum(map(value_size, values))
 
 
 def value_size(value: Any) -> int:
     """Return the bytes that one value counts."""
     kind = type(value)
-    if kind in _SMALL:
-        return OF_VALUE
+    constant = _constant.get(kind)
+    if constant is not None:
+        return constant
     if kind in _SIZED:
         return OF_VALUE + len(value)
+    if kind in _plain:
+        return max(OF_VALUE, sys.getsizeof(value))
     if isinstance(value, Mapping):
         return OF_VALUE + _sum(value.keys()) + _sum(value.values())
     if isinstance(value, list | tuple | set | frozenset):
         return OF_VALUE + _sum(value)
-    return max(OF_VALUE, sys.getsizeof(value))
+    size = max(OF_VALUE, sys.getsizeof(value))
+    if len(_constant) + len(_plain) < _MOST_KNOWN:
+        # Values without a size of their own, such as datetimes, all take the same.
+        has_own: Any = kind.__sizeof__
+        if kind.__itemsize__ == 0 and has_own is object.__sizeof__:
+            _constant[kind] = size
+        else:
+            _plain.add(kind)
+    return size
 
 
 def _sum(values: Iterable[Any]) -> int:
@@ -79,12 +93,12 @@ def _sum(values: Iterable[Any]) -> int:
     return sum(map(measure, values))
 
 
-def _learn(kinds: tuple[type, ...]) -> Known:
-    """Note how rows of these types are measured: a fixed sum, and the places whose length comes on top."""
-    known: Known = None
-    if all(kind in _SMALL or kind in _SIZED for kind in kinds):
-        known = (OF_VALUE * len(kinds), tuple([place for place, kind in enumerate(kinds) if kind in _SIZED]))
+def _learn(kinds: tuple[type, ...], values: Sequence[Any]) -> int:
+    """Measure a row, and note how rows of these types are measured."""
+    size = sum(map(value_size, values))
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
-    _known[kinds] = known
-    return known
+    sized = tuple([place for place, kind in enumerate(kinds) if kind in _SIZED])
+    is_simple = all(kind in _SIZED or kind in _constant for kind in kinds)
+    _known[kinds] = (size - sum([len(values[place]) for place in sized]), sized) if is_simple else None
+    return size
