@@ -52,14 +52,15 @@ def column_size(values: Sequence[Any], kinds: set[type]) -> int:
         values: The values.
         kinds: Their types.
     """
+    if len(kinds) == 1 and kinds <= _constant.keys():
+        return len(values) * value_size(values[0])
     if kinds <= _SIZED:
         return OF_VALUE * len(values) + sum(map(len, values))
     if kinds <= _SIZED_OR_NONE:
         # What is empty counts as much as what is missing.
         return OF_VALUE * len(values) + sum(map(len, filter(None, values)))
-    sizes = {_constant.get(kind) for kind in kinds}
-    if len(sizes) == 1 and None not in sizes:
-        return len(values) * sum(filter(None, sizes))
+    if kinds <= _constant.keys():
+        return sum(map(_constant.__getitem__, map(type, values)))
     return sum(map(value_size, values))
 
 
