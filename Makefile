@@ -12,16 +12,19 @@ DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
+.PHONY: help demo test integration lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Write every Unicode character from 1,000 coroutines, and check what they were told
 	@$(IN) demo python examples/unicode_table.py $(ARGS)
 
-test: ## Run the tests on every Python here, on asyncio, eager tasks and uvloop
+test: ## Run tests/ on every Python here, on asyncio, eager tasks and uvloop, and integration/ on real servers
 	@$(PYTHON) -m tools.run_tests $(ARGS)
+
+integration: ## Run integration/ alone, on real servers
+	@$(PYTHON) -m tools.run_tests --suite integration $(ARGS)
 
 lint: lint-style lint-format lint-types lint-surface lint-layers ## Run every check that needs no test (-k: also after one failed)
 

@@ -1,9 +1,10 @@
-"""Runs the test suite on every supported Python of this machine, and in each on every kind of event loop.
+"""Runs the tests: ``tests/`` on every supported Python here and every event loop, ``integration/`` twice.
 
-``python3 -m tools.run_tests [--python 3.12] [--loop uvloop] [--jobs 1] [ARGUMENTS OF PYTEST...]``
+``python3 -m tools.run_tests [--suite tests] [--python 3.12] [--loop uvloop] [--jobs 1] [ARGUMENTS OF PYTEST...]``
 
-Several runs go side by side, so the output of each is shown when it has ended; a run that is alone shows it at once.
-The last line adds them up.
+What real servers do depends on neither: ``integration/`` is run on asyncio with the oldest Python, and on uvloop with
+the newest. Several runs go side by side, so the output of each is shown when it has ended; a run that is alone shows it
+at once. The last line adds them up.
 """
 
 from __future__ import annotations
@@ -16,44 +17,63 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.environments import ROOT, Environment, alone, build_wheel
-from tools.interpreters import interpreters
+from tools.interpreters import Interpreter, interpreters
+from tools.servers import install_servers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SUITES = {"integration": "integration", "tests": "test"}
+"""Each folder of tests, and the dependency group that it needs; the one that takes longest is begun first."""
+
 LOOPS = ("asyncio", "eager", "uvloop")
 EAGER_TASKS_SINCE = (3, 12, 0)
+
+NOTHING_SELECTED = 5
+"""What pytest returns when no test was selected."""
 
 _DECORATION = re.compile(r"\x1b\[[0-9;]*m|=")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of the whole suite.
+    """One run of one suite.
 
     Attributes:
+        suite: Which, one of ``SUITES``.
         environment: Where it runs.
         loop: The kind of event loop, one of ``LOOPS``.
     """
 
+    suite: str
     environment: Environment
     loop: str
+
+    @classmethod
+    def of(cls, suite: str, interpreter: Interpreter, loop: str) -> Run:
+        """Return the run of a suite on a Python and a kind of event loop."""
+        return cls(suite, Environment(SUITES[suite], interpreter), loop)
 
     @property
     def name(self) -> str:
         """How it is called in what this prints."""
-        return f"Python {self.environment.interpreter.name}, {self.loop}"
+        return f"{self.suite}, Python {self.environment.interpreter.name}, {self.loop}"
 
     def start(self, arguments: Sequence[str], *, is_alone: bool) -> subprocess.CompletedProcess[str]:
         """Run pytest and return how it went; its output goes to the terminal if the run is alone."""
+        named = [argument for argument in arguments if _suite_of(argument)]
+        # A run is given its own of the tests that were named, or else all that are in its folder.
+        selected = [argument for argument in arguments if _suite_of(argument) in {None, self.suite}]
+        folder = [] if named else [self.suite]
         # Runs that go side by side would write to one cache at the same time.
         cache = f"cache_dir={self.environment.path / 'pytest-cache' / self.loop}"
         color = "yes" if sys.stdout.isatty() else "no"
         return subprocess.run(
-            [self.environment.python, "-m", "pytest", "-o", cache, f"--color={color}", *arguments],
+            [self.environment.python, "-m", "pytest", "-o", cache, f"--color={color}", *folder, *selected],
             cwd=ROOT,
             env={**self.environment.variables(), "BULKWRITER_TEST_LOOP": self.loop},
             stdin=subprocess.DEVNULL,
@@ -68,38 +88,55 @@ def main() -> int:
     """Run what the command line asks for; return 0 if every run passed."""
     options, arguments = _parser().parse_known_args()
     began = time.monotonic()
-    environments = _prepare(options.python, options.jobs)
-    loops = options.loop or LOOPS
-    runs = [Run(environment, loop) for loop in loops for environment in environments]
-    runs = [run for run in runs if run.loop != "eager" or run.environment.interpreter.version >= EAGER_TASKS_SINCE]
+    pythons = [python for python in interpreters() if options.python is None or python.name in options.python]
+    suites = options.suite or {_suite_of(argument) for argument in arguments} - {None} or SUITES
+    runs = [run for suite in SUITES if suite in suites for run in _runs(suite, pythons, options.loop)]
     if not runs:
         sys.exit("No Python of this machine fits.")
+    _prepare(runs, options.jobs)
     if len(runs) == 1:
         return runs[0].start(arguments, is_alone=True).returncode
     results = _run_all(runs, arguments, options.jobs)
     _summarise(results, time.monotonic() - began)
-    # A run that was killed has a negative code, which is no success either.
-    return int(any(result.returncode for result in results.values()))
+    return int(not _is_success({result.returncode for result in results.values()}, is_narrowed=bool(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", action="append", choices=SUITES, help="only this folder; may be repeated")
     parser.add_argument("--python", action="append", help="only this version, such as 3.12; may be repeated")
     parser.add_argument("--loop", action="append", choices=LOOPS, help="only this kind of loop; may be repeated")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many runs go side by side")
     return parser
 
 
-def _prepare(names: list[str] | None, jobs: int) -> list[Environment]:
-    found = interpreters()
-    environments = [Environment("test", python) for python in found if names is None or python.name in names]
+def _suite_of(argument: str) -> str | None:
+    """Return the suite that an argument of pytest names a folder, a file or a test of; ``None`` for other arguments."""
+    path = Path(argument.partition("::")[0])
+    return path.parts[0] if path.parts and path.parts[0] in SUITES and (ROOT / path).exists() else None
+
+
+def _runs(suite: str, pythons: list[Interpreter], loops: list[str] | None) -> list[Run]:
+    """Return the runs of a suite."""
+    if suite == "integration" and pythons:
+        pairs = [(pythons[-1], loop) for loop in loops or ()] or [(pythons[0], "asyncio"), (pythons[-1], "uvloop")]
+    else:
+        pairs = [(python, loop) for loop in loops or LOOPS for python in pythons]
+    return [
+        Run.of(suite, python, loop) for python, loop in pairs if loop != "eager" or python.version >= EAGER_TASKS_SINCE
+    ]
+
+
+def _prepare(runs: list[Run], jobs: int) -> None:
+    environments = dict.fromkeys(run.environment for run in runs)
     try:
         with alone(), ThreadPoolExecutor(jobs) as threads:
             wheel = build_wheel()
             list(threads.map(lambda environment: environment.prepare(wheel), environments))
+            if any(run.suite == "integration" for run in runs):
+                install_servers()
     except subprocess.CalledProcessError as error:
         sys.exit(f"Could not prepare an environment: {error}")
-    return environments
 
 
 def _run_all(runs: list[Run], arguments: Sequence[str], jobs: int) -> dict[str, subprocess.CompletedProcess[str]]:
@@ -114,12 +151,20 @@ def _run_all(runs: list[Run], arguments: Sequence[str], jobs: int) -> dict[str, 
     return results
 
 
+def _is_success(codes: set[int], *, is_narrowed: bool) -> bool:
+    """Whether every run passed; one that was killed has a negative code, which is no success either.
+
+    Where the caller asked for some tests only, a suite may have none of them, as long as another one has.
+    """
+    return codes == {0} or (is_narrowed and codes == {0, NOTHING_SELECTED})
+
+
 def _summarise(results: dict[str, subprocess.CompletedProcess[str]], seconds: float) -> None:
     total = dict.fromkeys(("passed", "failed", "skipped"), 0)
     print(f"──── {len(results)} runs in {seconds:.0f} s ────")
     for name, result in sorted(results.items()):
         last_line = _DECORATION.sub("", result.stdout.rstrip().rpartition("\n")[2])
-        print(f"{name:22} {last_line.strip()}")
+        print(f"{name:35} {last_line.strip()}")
         for count, word in re.findall(r"(\d+) (passed|failed|error|skipped)", last_line):
             total["failed" if word == "error" else word] += int(count)
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")

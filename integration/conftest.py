@@ -1,0 +1,92 @@
+"""The servers that tests ask for by name; ``CONTRIBUTING.md`` says where they come from.
+
+A test that takes ``postgres`` is run on each version of PostgreSQL of this machine, in a schema of its own. It may
+stop, kill or pause the server: the next test finds it at work again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from integration.servers.pgbouncer import PgBouncer, describe_pgbouncer, provide_pgbouncer
+from integration.servers.postgres_providers import describe_postgres, postgres_names, provide_postgres
+from integration.servers.registry import Servers
+from integration.servers.requirements import required
+from integration.servers.scratch import Scratch, scratch
+from integration.servers.small_disk import small_disk
+from integration.servers.standby import provide_standby
+from integration.servers.tls import TlsPostgres, provide_tls_postgres
+from integration.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from integration.servers.postgres import PostgresServer
+    from integration.servers.postgres_providers import AnyPostgres
+
+
+def pytest_report_header() -> list[str]:
+    """Say at the top of the run which servers of which version are used, and which must not be missing."""
+    return [describe_postgres(), describe_pgbouncer(), f"required: {', '.join(sorted(required())) or 'none'}"]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Keep one server of each kind for the whole run."""
+    kept = Servers()
+    yield kept
+    kept.close()
+
+
+@pytest.fixture(params=postgres_names())
+def postgres_server(servers: Servers, request: pytest.FixtureRequest) -> AnyPostgres:
+    """A PostgreSQL server at work: each version of this machine in turn."""
+    return provide_postgres(servers, request.param)
+
+
+@pytest.fixture
+async def postgres(postgres_server: AnyPostgres) -> AsyncIterator[Scratch]:
+    """A schema of the test's own on each version of PostgreSQL in turn."""
+    async with scratch(postgres_server) as made:
+        yield made
+
+
+@pytest.fixture(params=postgres_names())
+def postgres_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[..., AnyPostgres]:
+    """Give a server with settings of the test's choice, such as ``postgres_with(fsync="on")``."""
+    return lambda **settings: provide_postgres(servers, request.param, settings)
+
+
+@pytest.fixture
+def pgbouncer(servers: Servers, postgres_server: AnyPostgres) -> PgBouncer:
+    """PgBouncer in transaction mode, before the server that ``postgres`` is on."""
+    return provide_pgbouncer(servers, postgres_server)
+
+
+@pytest.fixture
+def standby(servers: Servers, postgres_server: AnyPostgres) -> PostgresServer:
+    """A hot standby of the server that ``postgres`` is on."""
+    return provide_standby(servers, postgres_server)
+
+
+@pytest.fixture
+def tls_postgres(servers: Servers) -> TlsPostgres:
+    """A PostgreSQL server that speaks TLS."""
+    return provide_tls_postgres(servers)
+
+
+@pytest.fixture
+def small_disk_folder(servers: Servers) -> Iterator[Path]:
+    """The folder of a file system of a few megabytes."""
+    with small_disk(servers.site) as folder:
+        yield folder
+
+
+@pytest.fixture
+async def wire(postgres_server: AnyPostgres) -> AsyncIterator[Wire]:
+    """A wire to the server that ``postgres`` is on, which breaks where the test says."""
+    async with Wire(postgres_server.port) as made:
+        yield made

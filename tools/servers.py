@@ -1,0 +1,52 @@
+"""Installs the servers that ``integration/`` is run on, from the system's packages: as root on Debian, nowhere else.
+
+Elsewhere, and where it fails, tests of what is missing are skipped, with a reason that tells how to get it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+_SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+
+
+def install_servers() -> None:
+    """Install what is missing, if this is a machine where we may."""
+    packages = _missing_packages()
+    if packages and _may_install():
+        print(f"[installing {', '.join(packages)} from the system's packages]", file=sys.stderr, flush=True)
+        # The lists of a fresh machine are old, or not there at all.
+        _apt_get("update") and _apt_get("install", "-y", "--no-install-recommends", *packages)
+
+
+def _missing_packages() -> list[str]:
+    """Return Debian's names of what the tests could use and this machine has not."""
+    is_there = {
+        "postgresql": any(Path("/usr/lib/postgresql").glob("*/bin/postgres")),
+        "pgbouncer": shutil.which("pgbouncer", path=_SEARCHED),
+        "openssl": shutil.which("openssl", path=_SEARCHED),
+    }
+    return [package for package, found in is_there.items() if not found]
+
+
+def _may_install() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0 and Path("/etc/debian_version").exists()
+
+
+def _apt_get(*arguments: str) -> bool:
+    """Run it, and return whether it went well; what went wrong goes to standard error."""
+    done = subprocess.run(
+        ["apt-get", "-qq", *arguments],  # noqa: S607 - root's own path
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(done.stdout, done.stderr, file=sys.stderr)
+    return done.returncode == 0
