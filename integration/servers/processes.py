@@ -114,8 +114,9 @@ class Process:
         """
         if not self.is_running:
             return
-        self.send(number)
+        # A held process would not hear of it; one that has heard may be gone before it could be let go.
         self.resume()
+        self.send(number)
         try:
             self._gone()
         except subprocess.TimeoutExpired:
