@@ -88,5 +88,5 @@ def small_disk_folder(servers: Servers) -> Iterator[Path]:
 @pytest.fixture
 async def wire(postgres_server: AnyPostgres) -> AsyncIterator[Wire]:
     """A wire to the server that ``postgres`` is on, which breaks where the test says."""
-    async with Wire(postgres_server.port) as made:
+    async with Wire(postgres_server.host, postgres_server.port) as made:
         yield made

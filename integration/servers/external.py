@@ -6,7 +6,7 @@ import os
 import urllib.parse
 from typing import TYPE_CHECKING, NoReturn
 
-import pytest
+from integration.servers.requirements import not_ours
 
 if TYPE_CHECKING:
     from integration.servers.postgres import Role
@@ -27,18 +27,18 @@ class ExternalPostgres:
         address: Its URL.
     """
 
-    is_ours = False
-    version = "of unknown version"
-
     def __init__(self, address: str) -> None:
         self._address = urllib.parse.urlsplit(address)
+        self.host = self._address.hostname or "127.0.0.1"
         self.port = self._address.port or 5432
 
     def __repr__(self) -> str:
-        return f"<PostgreSQL at {self._address.hostname}:{self.port}, not ours>"
+        return f"<PostgreSQL at {self.host}:{self.port}, not ours>"
 
-    def url(self, role: Role = "writer", *, port: int | None = None) -> str:  # noqa: ARG002 - it has the one role
+    def url(self, role: Role = "writer", *, port: int | None = None) -> str:
         """Return its address, or that of what stands before it at another port of this machine."""
+        if role == "superuser":
+            not_ours("postgres", URL_VARIABLES["postgres"])
         if port is None:
             return self._address.geturl()
         credentials, at, _ = self._address.netloc.rpartition("@")
@@ -54,4 +54,4 @@ class ExternalPostgres:
         # A method, or a dunder that some tool looks for.
         if name.startswith("_"):
             raise AttributeError(name)
-        pytest.skip(f"{URL_VARIABLES['postgres']} is not ours: it cannot be asked to {name}")
+        not_ours("postgres", URL_VARIABLES["postgres"])

@@ -10,10 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from integration.servers.external import URL_VARIABLES
 from integration.servers.ports import LOOPBACK, free_port
 from integration.servers.postgres import DATABASE, ROLES, PostgresServer
 from integration.servers.processes import Process
-from integration.servers.requirements import missing
+from integration.servers.requirements import missing, not_ours
 
 if TYPE_CHECKING:
     from integration.servers.postgres import Role
@@ -65,7 +66,7 @@ def provide_pgbouncer(servers: Servers, server: AnyPostgres) -> PgBouncer:
     if program is None:
         missing("pgbouncer", "there is no program of that name")
     if not isinstance(server, PostgresServer):
-        missing("pgbouncer", "it is put before servers of our own alone")
+        not_ours("pgbouncer", URL_VARIABLES["postgres"])
     return servers.get(("pgbouncer", server.port), lambda site: PgBouncer(program, server, site))
 
 

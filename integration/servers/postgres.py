@@ -59,9 +59,6 @@ class PostgresServer:
         data: A data folder that is there already; ``None`` makes a new one.
     """
 
-    is_ours = True
-    """Whether it may be paused, killed and started anew."""
-
     def __init__(
         self,
         installation: Installation,
@@ -72,6 +69,7 @@ class PostgresServer:
     ) -> None:
         self.installation = installation.reachable(site.account, site.folder)
         self.settings = {**_SETTINGS, **(settings or {})}
+        self.host = LOOPBACK
         self.port = free_port()
         self._site = site
         self._home = site.make_folder(f"postgres-{installation.major}")

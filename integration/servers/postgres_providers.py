@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, TypeAlias
 
-from integration.servers.external import ExternalPostgres, external_url
+from integration.servers.external import URL_VARIABLES, ExternalPostgres, external_url
 from integration.servers.postgres import PostgresServer
 from integration.servers.postgres_binaries import Installation, installations
-from integration.servers.requirements import missing
+from integration.servers.requirements import missing, not_ours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +58,8 @@ def provide_postgres(servers: Servers, name: str, settings: Mapping[str, str] | 
     address = external_url("postgres")
     if address and not settings:
         return servers.get("url", lambda _: ExternalPostgres(address))
+    if address:
+        not_ours("postgres", URL_VARIABLES["postgres"])
     installation = found().get(name)
     if installation is None:
         missing(name if name == _ANOTHER else "postgres", *_why_missing(name))
@@ -68,7 +70,5 @@ def provide_postgres(servers: Servers, name: str, settings: Mapping[str, str] | 
 def _why_missing(name: str) -> list[str]:
     if name == _ANOTHER:
         return ["only one version was found"]
-    if name == _AT_AN_ADDRESS:
-        return ["BULKWRITER_TEST_POSTGRES_URL names a server that is not ours to be configured"]
     # Containers come second in the order of providers; what starts them is not written yet.
     return ["BULKWRITER_TEST_POSTGRES_URL is not set", "containers are not used yet", "no binaries were found"]

