@@ -1,0 +1,135 @@
+"""One attempt from BEGIN to COMMIT; what it answers is certain."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from bulkwriter.backends.postgres import errors
+from bulkwriter.backends.postgres.careful_writing import CarefulWriting
+from bulkwriter.backends.postgres.progress import Progress
+from bulkwriter.backends.postgres.session import LedgerMovedError, RolledBackError
+from bulkwriter.backends.postgres.writing import NeedsCareError, Writing
+from bulkwriter.errors import BackendUnavailableError, MisconfigurationError
+
+if TYPE_CHECKING:
+    from bulkwriter.backends.postgres.parts import Parts
+    from bulkwriter.backends.postgres.session import Session
+    from bulkwriter.contract import Attempt, Reply
+    from bulkwriter.ledger import Entry
+
+logger: logging.Logger = logging.getLogger("bulkwriter.postgres")
+
+# How often the table may turn out to have changed, or the ledger to know the batch.
+_MOST_ROUNDS = 4
+
+
+class KnownWorkError(Exception):
+    """The ledger has an answer: this work has been done before.
+
+    Args:
+        reply: What its callers heard.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
+
+
+class Attempting:
+    """Makes attempts.
+
+    Args:
+        parts: What the backend is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._table = parts.options.table
+
+    async def attempt(self, attempt: Attempt) -> Reply:
+        """Write one batch.
+
+        Returns:
+            A verdict for every row.
+        """
+        progress = attempt.token = Progress(len(attempt.rows), self._table)
+        try:
+            async with self._parts.connections.session() as session:
+                return await self._run(session, attempt, progress)
+        except KnownWorkError as known:
+            return known.reply
+        except MisconfigurationError as error:
+            # Without its traceback, which would keep the batch in memory for as long as one caller keeps its error.
+            return progress.reply_after(error.with_traceback(None))
+        except Exception as error:
+            if not isinstance(
+                error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError | OSError
+            ):
+                logger.exception("table %s: writing %d rows failed", self._table, len(attempt.rows))
+            return progress.reply_after(error)
+
+    async def _run(self, session: Session, attempt: Attempt, progress: Progress) -> Reply:
+        """Write a batch, and once more if the table has turned out to be another than it was, or the work is known."""
+        tombstone: Entry | None = None
+        for _ in range(_MOST_ROUNDS):
+            try:
+                return await self._write(session, attempt, progress, tombstone)
+            except (asyncpg.PostgresError, RolledBackError) as error:
+                if progress.is_doubtful(error) or session.connection.is_closed():
+                    raise
+                await self._undo(session, progress)
+                if self._parts.book is not None and self._is_about_ledger(error):
+                    tombstone = await self._look_up(session, attempt)
+                elif not errors.may_be_stale(error) or not await self._parts.refresh(session.connection):
+                    raise
+        message = f"table {self._table}: the table, or the ledger, changes all the time"
+        return progress.reply_after(BackendUnavailableError(message))
+
+    async def _write(self, session: Session, attempt: Attempt, progress: Progress, tombstone: Entry | None) -> Reply:
+        parts = self._parts
+        statements = parts.statements_for(attempt.plan)
+        if not attempt.careful and parts.can_write_quickly(statements):
+            writing = Writing(session, parts, statements, attempt, progress, tombstone)
+            try:
+                return await writing.write()
+            except NeedsCareError:
+                await self._undo(session, progress)
+            except asyncpg.PostgresError as error:
+                is_row_fault = errors.is_row_fault(error, has_row_security=statements.table.has_row_security)
+                is_row_fault = is_row_fault or errors.code_of(error) == "21000"
+                if progress.is_doubtful(error) or self._is_about_ledger(error) or not is_row_fault:
+                    raise
+                await self._undo(session, progress)
+        return await CarefulWriting(session, parts, statements, attempt, progress, tombstone).write()
+
+    def _is_about_ledger(self, error: Exception) -> bool:
+        """Whether the ledger has this identity already: found before, or when the entry was written."""
+        if self._parts.book is None:
+            return False
+        if errors.code_of(error) == errors.KNOWN_WORK:
+            return True
+        if isinstance(error, LedgerMovedError):
+            return True
+        is_duplicate = errors.code_of(error) == "23505"
+        return is_duplicate and getattr(error, "table_name", None) == self._parts.options.ledger_table
+
+    async def _look_up(self, session: Session, attempt: Attempt) -> Entry | None:
+        """Return the tombstone that stands in this attempt's place, if there is one.
+
+        Raises:
+            KnownWorkError: The work has been done before.
+        """
+        book = self._parts.book
+        assert book is not None
+        entry = await book.look_up(session.connection, attempt)
+        if entry is not None and not entry.is_tombstone:
+            raise KnownWorkError(book.reply(entry, attempt))
+        return entry
+
+    async def _undo(self, session: Session, progress: Progress) -> None:
+        """Undo what is open, of which it is now certain that it is not stored."""
+        await session.rollback()
+        progress.undo()

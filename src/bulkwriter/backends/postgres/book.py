@@ -1,0 +1,130 @@
+"""The ledger, in the target's own database."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.backends.postgres.errors import BACKEND, refuse
+from bulkwriter.backends.postgres.target import literal
+from bulkwriter.errors import MisconfigurationError
+from bulkwriter.ledger import (
+    PRUNED_AT_ONCE,
+    Entry,
+    PruneCounter,
+    Work,
+    check_identity,
+    digest_of,
+    encode_answers,
+    statements,
+)
+
+if TYPE_CHECKING:
+    from bulkwriter.backends.postgres.driver import Connection
+    from bulkwriter.backends.postgres.options import Options
+    from bulkwriter.contract import Attempt, Reply
+
+
+class Book:
+    """Reads and writes the ledger, within whatever transaction is open.
+
+    Args:
+        options: What the caller asked for.
+        schema: Where the target is, and the ledger too.
+    """
+
+    def __init__(self, options: Options, schema: str) -> None:
+        self._options = options
+        self._schema = schema
+        self._prune = PruneCounter()
+        self._sql = statements("postgresql", options.ledger_table, schema=schema, style="numeric_dollar")
+        self._name = self._sql.look_up.partition(" FROM ")[2].partition(" WHERE ")[0]
+
+    async def create(self, connection: Connection) -> None:
+        """Make the ledger, if it is not there, and see that it can be written to.
+
+        Raises:
+            MisconfigurationError: It cannot.
+        """
+        if await connection.fetchval("SELECT pg_catalog.to_regclass($1)", self._name) is None:
+            for sql in self._sql.create:
+                await connection.execute(sql)
+        rights = "SELECT pg_catalog.has_table_privilege($1, 'SELECT') AND pg_catalog.has_table_privilege($1, 'INSERT') "
+        rights += "AND pg_catalog.has_table_privilege($1, 'UPDATE') AND pg_catalog.has_table_privilege($1, 'DELETE')"
+        if not await connection.fetchval(rights, self._name):
+            message = f"the ledger {self._name} needs the privileges SELECT, INSERT, UPDATE and DELETE (42501)"
+            refuse(message, self._options.table)
+
+    def knows(self, attempt: Attempt) -> str:
+        """Return SQL that says whether the ledger has an attempt's identity.
+
+        Raises:
+            MisconfigurationError: No ledger could hold this identity.
+        """
+        check_identity(attempt.identity)
+        return f"EXISTS (SELECT FROM {self._name} WHERE identity ={literal(attempt.identity)})"
+
+    async def look_up(self, connection: Connection, attempt: Attempt) -> Entry | None:
+        """Return what is known of an attempt's identity."""
+        row = await connection.fetchrow(self._sql.look_up, attempt.identity)
+        return None if row is None else Entry(*row)
+
+    def reply(self, entry: Entry, attempt: Attempt) -> Reply:
+        """Return what the callers heard when the work of this identity was done.
+
+        Raises:
+            MisconfigurationError: It was another piece of work.
+        """
+        try:
+            return entry.reply(attempt.identity, self._work(attempt))
+        except MisconfigurationError as error:
+            error.backend, error.table = BACKEND, self._options.table
+            raise
+
+    def record(self, attempt: Attempt, reply: Reply) -> str:
+        """Return the command that writes what the callers will hear, to be run right before COMMIT.
+
+        Raises:
+            MisconfigurationError: A returned value cannot be kept.
+        """
+        work = self._work(attempt)
+        values: tuple[Any, ...] = (attempt.identity, secrets.token_hex(16), work.digest, work.row_count)
+        values = (*values, encode_answers(reply))
+        sql = self._sql.record
+        for number, value in reversed(list(enumerate(values, 1))):
+            sql = sql.replace(f"${number}", str(value) if isinstance(value, int) else _parked(number), 1)
+        for number, value in enumerate(values, 1):
+            if not isinstance(value, int):
+                sql = sql.replace(_parked(number), literal(value), 1)
+        return sql
+
+    async def replace(self, connection: Connection, attempt: Attempt, reply: Reply, tombstone: Entry) -> bool:
+        """Write it in the place of a tombstone; return whether that was still there."""
+        work = self._work(attempt)
+        facts = (secrets.token_hex(16), work.digest, work.row_count, encode_answers(reply))
+        tag = await connection.execute(self._sql.replace, *facts, attempt.identity, tombstone.token)
+        return tag == "UPDATE 1"
+
+    async def prune(self, connection: Connection) -> None:
+        """Delete old entries, if it is time to."""
+        if self._prune.is_due():
+            await connection.execute(self._sql.prune, int(self._options.ledger_retention), PRUNED_AT_ONCE)
+
+    async def bar(self, connection: Connection, attempt: Attempt) -> Entry:
+        """See to it that an attempt cannot commit any more, unless it has; return what is there."""
+        work = self._work(attempt)
+        facts = (attempt.identity, secrets.token_hex(16), work.digest, work.row_count)
+        await connection.execute(self._sql.bar, *facts)
+        entry = await self.look_up(connection, attempt)
+        assert entry is not None
+        return entry
+
+    def _work(self, attempt: Attempt) -> Work:
+        plan, options = attempt.plan, self._options
+        digest = digest_of(options.table, plan.operation, plan.columns, options.on_conflict)
+        return Work(digest, len(attempt.rows))
+
+
+def _parked(number: int) -> str:
+    """Return what stands for a value until all numbers are gone: a value may look like one."""
+    return f"\0{number}\0"

@@ -1,0 +1,112 @@
+"""The careful way to write a batch: by a loop on the server, in as many transactions as that needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.backends.postgres import careful, errors, parameters
+from bulkwriter.backends.postgres.writing import OUTCOMES, RESULTS
+from bulkwriter.results import WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkwriter.backends.postgres.parts import Parts
+    from bulkwriter.backends.postgres.progress import Progress
+    from bulkwriter.backends.postgres.session import Session
+    from bulkwriter.backends.postgres.statements import Statements
+    from bulkwriter.contract import Attempt, Reply, Verdict
+    from bulkwriter.ledger import Entry
+
+
+class CarefulWriting:
+    """Writes a batch so that each bad row hears of itself, and each good one is stored.
+
+    Args:
+        session: The connection.
+        parts: What the backend is made of.
+        statements: How the rows are written.
+        attempt: The batch.
+        progress: Where it is noted what is certain.
+        tombstone: The ledger's entry whose place this batch takes.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        parts: Parts,
+        statements: Statements,
+        attempt: Attempt,
+        progress: Progress,
+        tombstone: Entry | None,
+    ) -> None:
+        self._session = session
+        self._parts = parts
+        self._statements = statements
+        self._attempt = attempt
+        self._progress = progress
+        self._tombstone = tombstone
+        self._loop = parts.loop_for(statements)
+        self._verdicts: dict[int, Verdict] = {}
+
+    async def write(self) -> Reply:
+        """Write, and return a verdict for every row.
+
+        Raises:
+            asyncpg.PostgresError: What is not certain by now is not committed, unless the progress says otherwise.
+        """
+        self._parts.count("careful")
+        left: Sequence[int] = range(len(self._attempt.rows))
+        is_first = True
+        while left:
+            if is_first or self._parts.book is None:
+                await self._begin()
+                is_first = False
+            left = left[await self._some(left) :]
+            if self._parts.book is None or not left:
+                await self._commit()
+        return self._progress.reply()
+
+    async def _begin(self) -> None:
+        transaction = self._progress.enter()
+        before = self._parts.beginning(self._attempt, self._statements.table, self._tombstone, is_copy=False)
+        await self._session.begin(transaction, f"{before}; {careful.BEFORE}")
+
+    async def _some(self, left: Sequence[int]) -> int:
+        """Write the first of these rows; return how many have their verdict now."""
+        taken = left[: self._loop.most_rows]
+        unfit: parameters.Unfit = {}
+        rows = [self._attempt.rows[index] for index in taken]
+        arrays, sent = parameters.texts(self._statements, rows, taken, unfit)
+        for index, (column, why) in unfit.items():
+            self._verdicts[index] = errors.refused(why, self._statements.table.label, column)
+        if not sent:
+            return len(taken)
+        connection = self._session.connection
+        await connection.fetchrow(self._loop.send, *arrays)
+        await connection.execute(self._loop.block)
+        letters, told = await connection.fetchrow(careful.TOLD)  # type: ignore[misc]
+        given: dict[int, Any] = {}
+        if self._statements.returning:
+            given = {row[0] - 1: tuple(row)[1:] for row in await connection.fetch(self._loop.read)}
+        self._note(sent, letters, careful.errors_of(told, self._statements.table.label), given)
+        done = len(letters)
+        return len(taken) if done == len(sent) else taken.index(sent[done])
+
+    def _note(self, sent: Sequence[int], letters: str, bad: dict[int, Any], given: dict[int, Any]) -> None:
+        table, asked = self._statements.table.label, self._statements.returning
+        for place, letter in enumerate(letters):
+            if letter == "r":
+                verdict: Verdict = bad[place]
+            elif letter == "w":
+                verdict = errors.swallowed(table, "deleting" if self._statements.operation == "delete" else "writing")
+            elif place in given:
+                verdict = WriteResult(OUTCOMES[letter], dict(zip(asked, given[place], strict=True)))
+            else:
+                verdict = RESULTS[letter]
+            self._verdicts[sent[place]] = verdict
+
+    async def _commit(self) -> None:
+        verdicts, self._verdicts = self._verdicts, {}
+        self._progress.expect(verdicts)
+        await self._parts.commit(self._session, self._attempt, self._progress, self._tombstone)

@@ -1,0 +1,171 @@
+"""Where connections come from: opened for ourselves, or borrowed from the caller's pool."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkwriter.backends.postgres import driver
+from bulkwriter.backends.postgres.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bulkwriter.backends.postgres.driver import Connection
+    from bulkwriter.backends.postgres.options import Options
+
+logger: logging.Logger = logging.getLogger("bulkwriter.postgres")
+
+# Seconds that ending a session politely may take, and what is left of that when it is ended by force.
+_FAREWELL: Final = 2.0
+_FORCED_FAREWELL: Final = 0.25
+
+
+class Connections:
+    """Lends a session to each attempt.
+
+    With a URL, sessions are opened when they are needed, kept, and closed in the end: as many as batches were ever in
+    flight at once. With a pool, each is given back when its attempt is over, as it was.
+
+    Args:
+        options: What the caller asked for.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._idle: list[Session] = []
+        self._is_closed = False
+        self._in_use: set[Session] = set()
+        self._connecting: set[asyncio.Task[Session]] = set()
+        self._is_behind_a_pooler = False
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Lend a session. One that was not left at rest, outside of any transaction, is dropped.
+
+        Raises:
+            Exception: Whatever asyncpg raises when it cannot connect.
+        """
+        session = await self._take()
+        self._in_use.add(session)
+        try:
+            yield session
+        finally:
+            self._in_use.discard(session)
+            await self._give_back(session)
+
+    async def close(self, *, force: bool = False) -> None:
+        """Close what is ours; what is in use is closed when it is given back, or now, by force."""
+        self._is_closed = True
+        if force:
+            for session in self._in_use:
+                session.drop()
+        await self._end_connecting(_FORCED_FAREWELL if force else _FAREWELL)
+        idle, self._idle = self._idle, []
+        for session in idle:
+            await _close(session.connection, force=force)
+
+    async def _end_connecting(self, patience: float) -> None:
+        if self._connecting:
+            _, late = await asyncio.wait(self._connecting, timeout=patience)
+            for task in late:
+                task.cancel()
+
+    async def _take(self) -> Session:
+        while self._idle:
+            session = self._idle.pop()
+            if not session.connection.is_closed():
+                return session
+        if self._options.pool is not None:
+            session = Session(await self._options.pool.acquire())
+            session.connection.add_log_listener(session.listen)
+            return session
+        return await self._connect()
+
+    async def _connect(self) -> Session:
+        """Connect in a task of its own: who gives up waiting leaves a connection for the next one.
+
+        asyncpg does not like being cancelled while it connects: it leaves errors behind that nobody can look at.
+        """
+        task = asyncio.get_running_loop().create_task(self._connected())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, task: asyncio.Task[Session]) -> None:
+        """Keep a connection that nobody waits for any more."""
+        if task.cancelled() or task.exception() is not None:
+            return
+        if self._is_closed:
+            task.result().drop()
+        else:
+            self._idle.append(task.result())
+
+    async def _connected(self) -> Session:
+        options = self._options
+        arguments: dict[str, Any] = {"timeout": options.connect_timeout}
+        if options.server_settings:
+            arguments["server_settings"] = options.server_settings
+        if options.ssl is not None:
+            arguments["ssl"] = options.ssl
+        size = options.statement_cache_size
+        if size is None and self._is_behind_a_pooler:
+            size = 0
+        if size is not None:
+            arguments["statement_cache_size"] = size
+        assert options.dsn is not None
+        connection = await driver.connect(options.dsn, **arguments)
+        if size is None and await _is_pooled(connection):
+            # Prepared statements would be looked for on whichever server connection the pooler hands out next.
+            self._is_behind_a_pooler = True
+            await _close(connection, force=True)
+            return await self._connected()
+        session = Session(connection)
+        connection.add_log_listener(session.listen)
+        return session
+
+    async def _give_back(self, session: Session) -> None:
+        connection = session.connection
+        if not session.is_at_rest:
+            connection.terminate()
+        if self._options.pool is not None:
+            with contextlib.suppress(Exception):
+                connection.remove_log_listener(session.listen)
+            await _release(self._options.pool, connection)
+        elif self._is_closed:
+            await _close(connection, force=not session.is_at_rest)
+        elif not connection.is_closed():
+            self._idle.append(session)
+
+
+async def _is_pooled(connection: Connection) -> bool:
+    """Whether another server process answers than the one that was connected to: a pooler is in between."""
+    try:
+        return bool(await connection.fetchval("SELECT pg_catalog.pg_backend_pid()") != connection.get_server_pid())
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+async def _release(pool: driver.Pool, connection: Connection) -> None:
+    try:
+        await pool.release(connection)
+    except Exception:
+        # It was lost, or the pool is being closed: the attempt itself has its answer.
+        logger.debug("giving a connection back failed", exc_info=True)
+
+
+async def _close(connection: Connection, *, force: bool) -> None:
+    if force:
+        connection.terminate()
+        return
+    try:
+        await connection.close(timeout=_FAREWELL)
+    except Exception:  # noqa: BLE001 - it may have been dead already
+        connection.terminate()

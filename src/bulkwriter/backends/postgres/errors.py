@@ -1,0 +1,206 @@
+"""PostgreSQL's errors told in the library's own: one table, by SQLSTATE, used everywhere.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NoReturn, TypeVar
+
+import asyncpg
+
+from bulkwriter.contract import NotApplied
+from bulkwriter.errors import (
+    BackendUnavailableError,
+    CheckViolationError,
+    ForeignKeyViolationError,
+    InvalidValueError,
+    MisconfigurationError,
+    NotNullViolationError,
+    NotWrittenError,
+    RowRejectedError,
+    RowTooLargeError,
+    ThrottledError,
+    UniqueViolationError,
+)
+
+ErrorT = TypeVar("ErrorT", RowRejectedError, NotWrittenError)
+
+BACKEND: Final = "postgres"
+
+_ROW_ERRORS: Final[dict[str, type[RowRejectedError]]] = {
+    "23505": UniqueViolationError,
+    "23P01": UniqueViolationError,  # an exclusion constraint
+    "23502": NotNullViolationError,
+    "23503": ForeignKeyViolationError,
+    "23001": ForeignKeyViolationError,  # ON DELETE RESTRICT
+    "23514": CheckViolationError,
+    "44000": CheckViolationError,  # a view's WITH CHECK OPTION
+    "54000": RowTooLargeError,  # an index entry or a row is larger than a page can hold
+    "42501": CheckViolationError,  # a row security policy; what else it may mean is told apart before
+}
+
+# The first two characters of what is about the statement, the session or the server, and never about a row.
+NEVER_A_ROWS: Final = (
+    "03", "08", "09", "0A", "0B", "0L", "0P", "20", "24", "25", "26", "28", "2B", "2D", "2F", "34", "3B", "3D", "3F",
+    "40", "42", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX", "21",
+)  # fmt: skip
+
+_MISCONFIGURED: Final = ("0A", "0P", "26", "28", "3D", "3F", "42", "F0")
+
+STALE: Final = "BW001"
+"""Raised by our own check: the table's columns are not what they were when it was looked up."""
+KNOWN_WORK: Final = "BW002"
+"""Raised by our own check: the ledger knows this batch's identity already."""
+
+# What can be told of a table that has changed: it is looked up again. 0A000 is COPY into a table with row security.
+_MAY_BE_STALE: Final = frozenset({STALE, "0A000", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
+
+
+def code_of(error: BaseException) -> str | None:
+    """Return an error's SQLSTATE; ``None`` if it is not the server's."""
+    return getattr(error, "sqlstate", None) if isinstance(error, asyncpg.PostgresError) else None
+
+
+def may_be_stale(error: BaseException) -> bool:
+    """Whether an error may come of a table that is no longer what it was when it was looked up."""
+    return code_of(error) in _MAY_BE_STALE
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Whether an error means that the connection is of no more use."""
+    code = code_of(error)
+    if code is not None:
+        return code.startswith(("08", "57P")) or code in {"25006", "25P03"}
+    lost = OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | asyncio.IncompleteReadError
+    return isinstance(error, lost)
+
+
+def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> bool:
+    """Whether an error certainly means that a row is bad, whatever the state of the database."""
+    code = code_of(error)
+    if code is None:
+        return False
+    if code == "54000" or (code == "42501" and has_row_security):
+        return True
+    return not code.startswith(NEVER_A_ROWS) and code not in {STALE, KNOWN_WORK}
+
+
+def rejected(error: BaseException, table: str) -> RowRejectedError:
+    """Return what the caller of a bad row hears, from what the server raised for this row alone."""
+    code = code_of(error) or ""
+    constraint: str | None = getattr(error, "constraint_name", None) or None
+    column: str | None = getattr(error, "column_name", None) or None
+    # Its message too may hold the value, as in: invalid input syntax for type integer: "x".
+    said = [getattr(error, name, None) for name in ("message", "detail")]
+    kind = _ROW_ERRORS.get(code) or (InvalidValueError if code.startswith("22") else _other_kind(code))
+    answer = kind(
+        f"table {table}: {_what_failed(code, constraint, column)} ({code})",
+        sqlstate=code,
+        constraint_name=constraint,
+        column_name=column,
+        detail=" ".join(filter(None, said)) or None,
+    )
+    return signed(answer, table, error)
+
+
+def _other_kind(code: str) -> type[RowRejectedError]:
+    # A trigger's RAISE has P0001, or whatever code its author gave it.
+    return RowRejectedError if code.startswith(("23", "27", "38", "39")) else CheckViolationError
+
+
+def _what_failed(code: str, constraint: str | None, column: str | None) -> str:
+    if constraint is not None:
+        return f"constraint {constraint} is violated"
+    if code == "23502":
+        return f"column {column} must not be null"
+    if code == "42501":
+        return "a row security policy refused the row"
+    if code == "44000":
+        return "the row is outside of the view's WITH CHECK OPTION"
+    if code == "54000":
+        return "the row, or an index entry of it, is larger than PostgreSQL allows"
+    if code.startswith("22"):
+        return "a value cannot be stored in its column" if column is None else f"column {column} cannot hold the value"
+    if code.startswith("23"):
+        return "a constraint is violated"
+    return "a trigger or function refused the row"
+
+
+def refused(message: str, table: str, column: str | None = None) -> InvalidValueError:
+    """Return what the caller hears of a value that its column cannot hold, and that was never sent."""
+    where = "" if column is None else f"column {column}: "
+    return InvalidValueError(
+        f"table {table}: {where}{message}", column_name=column, detail=message, backend=BACKEND, table=table
+    )
+
+
+def swallowed(table: str, doing: str = "writing") -> CheckViolationError:
+    """Return what the caller hears of a row that a trigger, or a policy, dropped without a word."""
+    message = f"table {table}: the row was swallowed by a trigger: {doing} it changed nothing"
+    return CheckViolationError(message, backend=BACKEND, table=table)
+
+
+def not_written(error: BaseException, table: str, doing: str = "writing") -> NotWrittenError:
+    """Return what every caller hears of an error that is no row's fault."""
+    if isinstance(error, NotWrittenError):
+        return error
+    code = code_of(error)
+    if code is None:
+        kind = MisconfigurationError if _is_wrong_address(error) else BackendUnavailableError
+        return signed(kind(f"table {table}: {doing} failed with {type(error).__name__}"), table, error)
+    return signed(_kind_for(code)(f"table {table}: {doing} failed: {_said(error, code)}"), table, error)
+
+
+def not_applied(error: BaseException, table: str) -> NotApplied:
+    """Return the verdict for every row of an attempt of which it is certain that it was rolled back."""
+    told = not_written(error, table)
+    return NotApplied(told, retry=told.safe_to_retry)
+
+
+def _kind_for(code: str) -> type[NotWrittenError]:
+    if code.startswith("40"):
+        return NotWrittenError  # a deadlock, or a transaction that could not be serialized
+    if code == "53300":
+        return ThrottledError  # too many connections
+    is_wrong = code.startswith(_MISCONFIGURED) and code not in {"42P05", "26000", "0A000"}
+    return MisconfigurationError if is_wrong else BackendUnavailableError
+
+
+def _said(error: BaseException, code: str) -> str:
+    # Messages of these classes name tables, columns, roles and limits. Any other may quote a value.
+    if code.startswith(("42", "28", "3D", "3F", "53", "57", "08", "25", "40", "55")):
+        return f"{getattr(error, 'message', '') or error} ({code})"
+    return code
+
+
+def _is_wrong_address(error: BaseException) -> bool:
+    """Whether it can never be connected to what the URL or an option names."""
+    return isinstance(error, ValueError | asyncpg.ClientConfigurationError) and not isinstance(error, OSError)
+
+
+def misconfigured(message: str, table: str) -> MisconfigurationError:
+    """Return an error about an option or the target."""
+    return MisconfigurationError(message, backend=BACKEND, table=table)
+
+
+def refuse(message: str, table: str, cause: BaseException | None = None) -> NoReturn:
+    """Raise an error about an option or the target.
+
+    Raises:
+        MisconfigurationError: Always.
+    """
+    raise misconfigured(message, table) from cause
+
+
+def signed(error: ErrorT, table: str, cause: BaseException) -> ErrorT:
+    """Complete an error with where it comes from.
+
+    The cause loses its traceback: that would keep the whole batch in memory for as long as one caller keeps its error.
+    """
+    error.backend = BACKEND
+    error.table = table
+    error.__cause__ = cause.with_traceback(None)
+    cause.__context__ = None
+    return error

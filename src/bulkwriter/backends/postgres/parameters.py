@@ -1,0 +1,81 @@
+"""The values of many rows, column by column, as parameters take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.backends.postgres.encoder import why_unfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bulkwriter.backends.postgres.kinds import Kind
+    from bulkwriter.backends.postgres.statements import Statements
+
+Unfit = dict[int, tuple[str, str]]
+"""Rows that cannot be sent: by index, the column at fault, and why."""
+
+
+def arrays(
+    statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
+) -> tuple[list[list[Any]], Sequence[int]]:
+    """Return an array for each column, in its own type where that has one here, and the indexes of the rows in them.
+
+    Args:
+        statements: How the rows are written.
+        rows: The rows.
+        indexes: The index of each.
+        unfit: Where to note rows that cannot be sent; they are left out.
+    """
+    return _columns(statements, rows, indexes, unfit, [_sender(kind) for kind in statements.kinds])
+
+
+def texts(
+    statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
+) -> tuple[list[list[Any]], Sequence[int]]:
+    """Return the same with every value as text."""
+    return _columns(statements, rows, indexes, unfit, [_as_text(kind) for kind in statements.kinds])
+
+
+def _sender(kind: Kind) -> Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]:
+    def send(values: list[Any], reject: Callable[[int, Exception], None]) -> list[Any]:
+        return values if kind.are_sent_as_they_are(values) else _each(kind.sent, values, reject)
+
+    return send
+
+
+def _as_text(kind: Kind) -> Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]:
+    return lambda values, reject: _each(kind.text, values, reject)
+
+
+def _each(convert: Callable[[Any], Any], values: list[Any], reject: Callable[[int, Exception], None]) -> list[Any]:
+    converted = []
+    for place, value in enumerate(values):
+        try:
+            converted.append(None if value is None else convert(value))
+        except Exception as error:  # noqa: BLE001 - a value's own methods are the caller's code
+            converted.append(None)
+            reject(place, error)
+    return converted
+
+
+def _columns(
+    statements: Statements,
+    rows: Sequence[Sequence[Any]],
+    indexes: Sequence[int],
+    unfit: Unfit,
+    senders: Sequence[Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]],
+) -> tuple[list[list[Any]], Sequence[int]]:
+    columns: list[list[Any]] = []
+    bad: set[int] = set()
+    for name, send, values in zip(statements.names, senders, zip(*rows, strict=True), strict=True):
+
+        def reject(place: int, error: Exception, name: str = name) -> None:
+            bad.add(place)
+            unfit.setdefault(indexes[place], (name, why_unfit(error)))
+
+        columns.append(send(list(values), reject))
+    if not bad:
+        return columns, indexes
+    keep = [place for place in range(len(rows)) if place not in bad]
+    return [[column[place] for place in keep] for column in columns], [indexes[place] for place in keep]

@@ -1,0 +1,278 @@
+"""The SQL for one plan on one table, made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bulkwriter.backends.postgres.errors import refuse
+from bulkwriter.backends.postgres.kinds import Interval, Kind, Moment, Numeric, Time, Timestamp
+from bulkwriter.backends.postgres.target import Column, Table, quoted
+
+if TYPE_CHECKING:
+    from bulkwriter.backends.postgres.options import Options
+    from bulkwriter.contract import Operation
+
+_WITH_MERGE_RETURNING: Final = 170000
+_WITH_OLD: Final = 180000
+
+# Kinds of which a column with a precision rounds what it is given.
+_ROUNDED: Final = (Numeric, Moment, Timestamp, Time, Interval)
+
+INSERTED, UPDATED, STORED = "i", "u", "s"
+
+
+class Statements:
+    """How rows of one plan are written.
+
+    Attributes:
+        table: The target.
+        operation: ``"insert"`` or ``"delete"``.
+        columns: The columns of a row's values.
+        names: Their names.
+        kinds: Their kinds.
+        on_conflict: The policy; ``"error"`` for a delete.
+        key: What identifies a row: ``conflict_columns``, else the primary key; empty if there is neither.
+        has_key: Whether a row has all of it.
+        returning: The columns to give back.
+        may_decline: Whether an update may be declined by ``update_where``.
+        outcome: SQL that says, in RETURNING, what became of a row.
+    """
+
+    def __init__(self, table: Table, options: Options, operation: Operation, columns: tuple[str, ...]) -> None:
+        """Work out the parts.
+
+        Raises:
+            MisconfigurationError: The table has no such column, or the operation is not possible on it.
+        """
+        self.table = table
+        self.operation = operation
+        self._options = options
+        if not columns:
+            refuse(f"table {table.label}: a row must have at least one column", table.label)
+        find = table.column if operation == "delete" else table.writable_column
+        self.columns: tuple[Column, ...] = tuple(find(name) for name in columns)
+        self.names: tuple[str, ...] = tuple(column.name for column in self.columns)
+        self.kinds: tuple[Kind, ...] = tuple(column.kind for column in self.columns)
+        self.key: tuple[str, ...] = identifying_key(table, options)
+        self.has_key: bool = bool(self.key) and set(self.key) <= set(self.names)
+        self.on_conflict = options.on_conflict if operation == "insert" else "error"
+        self.returning: tuple[str, ...] = options.returning if operation == "insert" else ()
+        self.may_decline: bool = options.update_where is not None
+        if operation == "delete" and set(self.names) != set(self.key):
+            refuse(f"table {table.label}: rows are deleted by a primary key, or by conflict_columns", table.label)
+        self._names = ", ".join(map(quoted, self.names))
+        self.outcome: str = self._outcome()
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether an upsert can tell what it inserted from what it updated."""
+        return self.outcome != f"'{STORED}'"
+
+    # -- many rows
+
+    def insert(self, *, is_sorted: bool) -> str:
+        """Return the statement that writes many rows, given an array for each column.
+
+        Its answer has the number of each row that was written, counted from 1; what became of it; how many were
+        written altogether; and the columns to give back. Without conflicts and without columns to give back, it has
+        no answer but how many rows it wrote.
+
+        Args:
+            is_sorted: Whether the rows come in the order in which their keys are to be locked.
+        """
+        if self.on_conflict != "error":
+            return self._insert_told(is_sorted=is_sorted)
+        if not self.returning:
+            return f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._rows('u.o')}"
+        if self.table.version >= _WITH_MERGE_RETURNING:
+            return self._merge()
+        return (
+            f"WITH w AS (INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}{self._rows('u.o')} "  # noqa: S608
+            f"RETURNING {self._given_back}) SELECT row_number() OVER () AS o, '{INSERTED}', count(*) OVER (), w.* FROM w"
+        )
+
+    def delete(self) -> str:
+        """Return the statement that deletes many rows, given an array for each column of the key."""
+        return f"DELETE FROM {self.table.sql_name} AS t USING {self._arrays} WHERE {self._same_as_given}"  # noqa: S608
+
+    def still_there(self) -> str:
+        """Return the query that tells how many of the keys are in the table."""
+        return f"SELECT count(*) FROM {self.table.sql_name} AS t, {self._arrays} WHERE {self._same_as_given}"  # noqa: S608
+
+    def execute_many(self) -> str:
+        """Return the statement that writes one row, given its values."""
+        values = ", ".join(
+            f"CAST(${number}::{column.kind.parameter} AS {column.type_name})"
+            for number, column in enumerate(self.columns, 1)
+        )
+        return f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}VALUES ({values})"
+
+    @property
+    def _overriding(self) -> str:
+        # COPY stores what it is given into such a column, and so does every other way here.
+        return "OVERRIDING SYSTEM VALUE " if any(column.is_always_identity for column in self.columns) else ""
+
+    @property
+    def _arrays(self) -> str:
+        arrays = (f"pg_catalog.unnest(${number}::{kind.parameter}[])" for number, kind in enumerate(self.kinds, 1))
+        fields = ", ".join(f"c{number}" for number in range(len(self.kinds)))
+        return f"ROWS FROM ({', '.join(arrays)}) WITH ORDINALITY AS u ({fields}, o)"
+
+    def _rows(self, order: str) -> str:
+        values = ", ".join(f"CAST(u.c{number} AS {column.type_name})" for number, column in enumerate(self.columns))
+        return f"SELECT {values} FROM {self._arrays} ORDER BY {order}"  # noqa: S608
+
+    def _source(self) -> str:
+        values = ", ".join(
+            f"CAST(u.c{number} AS {column.type_name}) AS c{number}" for number, column in enumerate(self.columns)
+        )
+        return f"SELECT {values}, u.o FROM {self._arrays} ORDER BY u.o"  # noqa: S608
+
+    def _merge(self) -> str:
+        values = ", ".join(f"s.c{number}" for number in range(len(self.columns)))
+        return (
+            f"WITH w AS (MERGE INTO {self.table.sql_name} AS t USING ({self._source()}) AS s ON false "  # noqa: S608
+            f"WHEN NOT MATCHED THEN INSERT ({self._names}) {self._overriding}VALUES ({values}) "
+            f"RETURNING s.o, {self._given_back}) "
+            f"SELECT w.o, '{INSERTED}', count(*) OVER (), {self._numbered('w.r', self.returning)} FROM w"
+        )
+
+    def _insert_told(self, *, is_sorted: bool) -> str:
+        values = ", ".join(f"s.c{number}" for number in range(len(self.columns)))
+        order = "s.o" if is_sorted else ", ".join([*(f"s.c{place}" for place in self._key_places), "s.o"])
+        keys = ", ".join(f"t.{quoted(name)} AS k{number}" for number, name in enumerate(self.key))
+        given_back = f", {self._given_back}" if self.returning else ""
+        wanted = f", {self._numbered('w.r', self.returning)}" if self.returning else ""
+        same = " AND ".join(f"{self._rounded(place)} = w.k{number}" for number, place in enumerate(self._key_places))
+        return (
+            f"WITH s AS MATERIALIZED ({self._source()}), "
+            f"w AS (INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}"
+            f"SELECT {values} FROM s ORDER BY {order} {self._conflict_clause()} "
+            f"RETURNING {self.outcome} AS outcome, {keys}{given_back}) "
+            f"SELECT s.o, w.outcome, (SELECT count(*) FROM w){wanted} FROM w LEFT JOIN s ON {same}"
+        )
+
+    @property
+    def _given_back(self) -> str:
+        return ", ".join(f"t.{quoted(name)} AS r{number}" for number, name in enumerate(self.returning))
+
+    def _numbered(self, prefix: str, names: tuple[str, ...]) -> str:
+        return ", ".join(f"{prefix}{number}" for number in range(len(names)))
+
+    @property
+    def _key_places(self) -> list[int]:
+        return [self.names.index(name) for name in self.key]
+
+    def _rounded(self, place: int) -> str:
+        """Return a value of the key as the column holds it, to be found again by it."""
+        column = self.columns[place]
+        is_rounded = isinstance(column.kind, _ROUNDED) and column.full_type != column.type_name
+        return f"CAST(s.c{place} AS {column.full_type})" if is_rounded else f"s.c{place}"
+
+    @property
+    def _same_as_given(self) -> str:
+        return " AND ".join(
+            f"t.{quoted(column.name)} = CAST(u.c{number} AS {column.type_name})"
+            for number, column in enumerate(self.columns)
+        )
+
+    # -- conflicts
+
+    def _outcome(self) -> str:
+        if self.on_conflict != "update":
+            return f"'{INSERTED}'"
+        if self.table.version >= _WITH_OLD:
+            was_there = f"old.{quoted(self.key[0])} IS NOT NULL"
+        elif self.table.is_table and not self.table.is_partitioned:
+            # What an upsert updates it has locked before, and the lock's mark is on the new version too.
+            was_there = "t.xmax <> 0"
+        else:
+            return f"'{STORED}'"
+        return f"CASE WHEN {was_there} THEN '{UPDATED}' ELSE '{INSERTED}' END"
+
+    def _conflict_clause(self) -> str:
+        target = ", ".join(map(quoted, self.key))
+        if self.on_conflict == "skip":
+            return f"ON CONFLICT ({target}) DO NOTHING"
+        # The line ends here, for the caller's expression may end with a comment.
+        where = "" if self._options.update_where is None else f" WHERE ({self._options.update_where}\n)"
+        return f"ON CONFLICT ({target}) DO UPDATE SET {', '.join(self._assignments())}{where}"
+
+    def _assignments(self) -> list[str]:
+        updates = self._options.update_columns
+        if isinstance(updates, dict):
+            return [f"{quoted(self.table.writable_column(name).name)} = ({sql}\n)" for name, sql in updates.items()]
+        if updates is None:
+            names = [name for name in self.names if name not in self.key]
+        else:
+            names = [name for name in self.names if name in updates]
+        # A row of nothing but its key still replaces the one that is there.
+        return [f"{quoted(name)} = excluded.{quoted(name)}" for name in names or self.key]
+
+    # -- one row after the other, in PL/pgSQL: column number n is in the array a<n>, the row's number in i
+
+    def single(self) -> str:
+        """Return the commands that write row ``i``, and set ``told`` and, where columns are given back, ``given``."""
+        if self.operation == "delete":
+            return self._single_delete()
+        values = ", ".join(self._value(number) for number in range(len(self.columns)))
+        insert = f"INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}VALUES ({values})"
+        if self.on_conflict != "error":
+            insert += f" {self._conflict_clause()}"
+        if not self.returning and self.on_conflict != "update":
+            written = f"{insert}; GET DIAGNOSTICS n = ROW_COUNT; told := '{INSERTED}';"
+        else:
+            given = ", ".join(f"t.{quoted(name)}::text" for name in self.returning)
+            array = f"ARRAY[{given}]" if given else "'{}'::text[]"
+            written = f"{insert} RETURNING {self.outcome}, {array} INTO told, given; GET DIAGNOSTICS n = ROW_COUNT;"
+        return f"{written} IF n = 0 THEN {self._single_nothing()} END IF;"
+
+    def several(self) -> str:
+        """Return the command that writes rows ``i`` to ``j`` of a plain insert."""
+        values = ", ".join(self._value(number, "g") for number in range(len(self.columns)))
+        return (
+            f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}"  # noqa: S608
+            f"SELECT {values} FROM pg_catalog.generate_series(i, j) AS g ORDER BY g;"
+        )
+
+    @property
+    def can_be_several(self) -> bool:
+        """Whether rows may be written several at a time, since all of them hear the same."""
+        return self.operation == "insert" and self.on_conflict == "error" and not self.returning
+
+    def _value(self, number: int, index: str = "i") -> str:
+        return f"CAST(a{number}[{index}] AS {self.columns[number].type_name})"
+
+    def _single_delete(self) -> str:
+        same = self._same_as_row
+        left = f"IF EXISTS (SELECT FROM {self.table.sql_name} AS t WHERE {same}) THEN told := 'w'; END IF;"
+        check = left if self.table.may_swallow_deletes else ""
+        return f"DELETE FROM {self.table.sql_name} AS t WHERE {same}; told := 'd'; {check}"  # noqa: S608
+
+    @property
+    def _same_as_row(self) -> str:
+        return " AND ".join(
+            f"t.{quoted(name)} = {self._value(self.names.index(name))}" for name in self.key if name in self.names
+        )
+
+    def _single_nothing(self) -> str:
+        """Return what tells a row that met another from one that a trigger dropped."""
+        may_stand = self.on_conflict == "skip" or (self.on_conflict == "update" and self.may_decline)
+        if not may_stand:
+            return "told := 'w';"
+        stands = "'k'" if self.on_conflict == "skip" else "'n'"
+        if not (self.table.may_swallow_inserts or self.table.may_swallow_updates) or not self.has_key:
+            return f"told := {stands};"
+        is_there = f"EXISTS (SELECT FROM {self.table.sql_name} AS t WHERE {self._same_as_row})"
+        return f"told := CASE WHEN {is_there} THEN {stands} ELSE 'w' END;"
+
+
+def identifying_key(table: Table, options: Options) -> tuple[str, ...]:
+    """Return what identifies a row: ``conflict_columns``, else the primary key; empty if there is neither.
+
+    Raises:
+        MisconfigurationError: There is no unique key of ``conflict_columns``.
+    """
+    if options.conflict_columns is not None:
+        return table.unique_key(options.conflict_columns)
+    return table.primary_key

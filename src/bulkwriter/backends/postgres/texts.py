@@ -1,0 +1,151 @@
+"""Values as the text that PostgreSQL's input functions read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import json
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class UnfitError(ValueError):
+    """A value that its column cannot hold. The message says why, without the value: any other error's might hold it."""
+
+
+@runtime_checkable
+class _Range(Protocol):
+    """What ``asyncpg.Range`` has, and others' ranges too."""
+
+    lower: Any
+    upper: Any
+    lower_inc: bool
+    upper_inc: bool
+    isempty: bool
+
+
+@runtime_checkable
+class _Bits(Protocol):
+    """What ``asyncpg.BitString`` has."""
+
+    def as_string(self) -> str:
+        """Return the bits as digits."""
+
+
+def kind_of(value: object) -> str:
+    """Return the name by which a message calls a value's type."""
+    return type(value).__qualname__
+
+
+def is_storable(text: str) -> bool:
+    """Whether it can be text in a database whose encoding is UTF-8: no NUL, and no lone surrogate."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def storable(text: str) -> str:
+    """Return the text.
+
+    Raises:
+        UnfitError: PostgreSQL cannot hold it.
+    """
+    if is_storable(text):
+        return text
+    message = "PostgreSQL's text holds no NUL character" if "\0" in text else "UTF-8 holds no lone surrogate"
+    raise UnfitError(message)
+
+
+def text_of_other(value: Any) -> str:
+    """Return a value for a type of which only its name is known, as text that the type's input function may read.
+
+    Raises:
+        UnfitError: It is of a type that has no obvious text.
+    """
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return _hstore(value)
+    if isinstance(value, tuple):
+        return f"({','.join(_field(item) for item in value)})"
+    if isinstance(value, list):
+        return f"[{','.join(_number(item) for item in value)}]"
+    if isinstance(value, _Range):
+        return _range(value)
+    if isinstance(value, _Bits):
+        return value.as_string().replace(" ", "")
+    message = (
+        f"values of type {kind_of(value)} cannot be stored in a column of this type: give the text it is read from"
+    )
+    raise UnfitError(message)
+
+
+def array(shape: Sequence[int], elements: Sequence[str | None]) -> str:
+    """Return an array as text.
+
+    Args:
+        shape: The lengths of its dimensions; none for an empty array.
+        elements: The text of each element, one row after the other; ``None`` for NULL.
+    """
+    level = ["NULL" if element is None else quoted(element) for element in elements]
+    for length in reversed(shape):
+        level = [f"{{{','.join(level[start : start + length])}}}" for start in range(0, len(level), length)]
+    return level[0] if shape else "{}"
+
+
+def quoted(text: str) -> str:
+    """Return an element of an array, or a field of a composite type, in quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _hstore(value: dict[Any, Any]) -> str:
+    if not all(isinstance(key, str) and isinstance(item, str | None) for key, item in value.items()):
+        message = "an hstore's keys and values must be str or None"
+        raise UnfitError(message)
+    return ",".join(f"{quoted(key)}=>{'NULL' if item is None else quoted(item)}" for key, item in value.items())
+
+
+def _number(value: Any) -> str:
+    try:
+        return repr(float(value))
+    except (TypeError, ValueError):
+        message = "a list for a type that is no array must hold numbers, as pgvector's types do"
+        raise UnfitError(message) from None
+
+
+def _range(value: _Range) -> str:
+    if value.isempty:
+        return "empty"
+    lower = "" if value.lower is None else _field(value.lower)
+    upper = "" if value.upper is None else _field(value.upper)
+    return f"{'[' if value.lower_inc else '('}{lower},{upper}{']' if value.upper_inc else ')'}"
+
+
+def _field(value: Any) -> str:
+    """Return a field of a composite type, or a bound of a range, whose type is not known."""
+    return "" if value is None else quoted(_plain(value))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, bytes | bytearray):
+        return "\\x" + value.hex()
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, list):
+        message = "a list inside a composite value or a range cannot be told from JSON: give the whole value as text"
+        raise UnfitError(message)
+    if isinstance(value, dt.timedelta):
+        return f"{value.days:+d} days {value.seconds:+d}.{value.microseconds:06d} seconds"
+    if isinstance(value, dt.datetime | dt.time) and value.tzinfo is None and isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,271 @@
+"""The quick ways to write a batch: COPY, or statements with an array for each column."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from bulkwriter.backends.postgres import binary, errors, parameters
+from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UPDATED, Outcome, WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from bulkwriter.backends.postgres.parts import Parts
+    from bulkwriter.backends.postgres.progress import Progress
+    from bulkwriter.backends.postgres.session import Session
+    from bulkwriter.backends.postgres.statements import Statements
+    from bulkwriter.contract import Attempt, Reply, Verdict
+    from bulkwriter.ledger import Entry
+
+RESULTS: Final[dict[str, WriteResult]] = {
+    "i": INSERTED, "u": UPDATED, "s": STORED, "k": SKIPPED, "n": UNCHANGED, "d": DELETED,
+}  # fmt: skip
+"""What a row hears, by the letter that the server says."""
+
+OUTCOMES: Final[dict[str, Outcome]] = {letter: result.outcome for letter, result in RESULTS.items()}
+
+# Values that are encoded in one turn of the loop: about 1 ms of work, also with two batches at once.
+_VALUES_A_STRETCH: Final = 3000
+_BYTES_A_STRETCH: Final = 256 * 1024
+# Values that are handed to asyncpg at once: its encoding of arrays takes half a microsecond each.
+_VALUES_A_STATEMENT: Final = 5000
+
+
+class NeedsCareError(Exception):
+    """What the server said does not tell what became of every row: they are to be written one by one."""
+
+
+class Writing:
+    """Writes a batch in a single transaction.
+
+    Args:
+        session: The connection.
+        parts: What the backend is made of.
+        statements: How the rows are written.
+        attempt: The batch.
+        progress: Where it is noted what is certain.
+        tombstone: The ledger's entry whose place this batch takes.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        parts: Parts,
+        statements: Statements,
+        attempt: Attempt,
+        progress: Progress,
+        tombstone: Entry | None,
+    ) -> None:
+        self._session = session
+        self._parts = parts
+        self._statements = statements
+        self._attempt = attempt
+        self._progress = progress
+        self._tombstone = tombstone
+        self._table = statements.table
+        self._rows: Sequence[Any] = attempt.rows
+        self._indexes: Sequence[int] = range(len(attempt.rows))
+        self._unfit: parameters.Unfit = {}
+        self._bad: dict[int, Verdict] = {}
+
+    async def write(self) -> Reply:
+        """Write, and return a verdict for every row.
+
+        Raises:
+            NeedsCareError: Nothing is committed, and the rows are to be written one by one.
+            asyncpg.PostgresError: Nothing is committed, unless the progress says that it is doubtful.
+        """
+        path = self._parts.path_for(self._statements)
+        if path == "copy":
+            await self._copy()
+        elif path == "executemany":
+            await self._execute_many()
+        elif self._statements.operation == "delete":
+            await self._delete()
+        else:
+            await self._unnest()
+        self._parts.count(path)
+        return self._progress.reply()
+
+    # -- COPY
+
+    async def _copy(self) -> None:
+        """COPY the rows; once more without the row that the server names, if it names one."""
+        try:
+            await self._copy_once()
+        except asyncpg.PostgresError as error:
+            index = self._named_row(error)
+            if index is None or self._progress.is_doubtful(error):
+                raise
+            await self._session.rollback()
+            self._progress.undo()
+            # Its verdict is certain once all the others are committed: a duplicate's twin is among them, or was there.
+            self._bad[index] = errors.rejected(error, self._table.label)
+            self._leave_out(index)
+            await self._copy_once()
+
+    async def _copy_once(self) -> None:
+        self._unfit.clear()
+        transaction = self._progress.enter()
+        before = self._parts.beginning(self._attempt, self._table, self._tombstone, is_copy=True)
+        names = (self._table.schema, self._table.name)
+        copied = await self._session.begin_with_copy(
+            transaction, before, names, self._statements.names, self._encoded()
+        )
+        if copied != len(self._rows) - len(self._unfit):
+            raise NeedsCareError
+        await self._finish({}, INSERTED)
+
+    async def _encoded(self) -> AsyncIterator[bytes]:
+        """Encode the rows in stretches, and let others run in between."""
+        encoder = self._parts.encoder_for(self._statements)
+        step = most = max(1, _VALUES_A_STRETCH // len(self._statements.names))
+        data = binary.HEADER
+        start = 0
+        while start < len(self._rows):
+            stop = min(start + step, len(self._rows))
+            data += encoder.encode(self._rows[start:stop], start, self._unfit)
+            yield data
+            # Rows that turn out to be large are taken fewer at a time.
+            each = max(1, len(data) // (stop - start))
+            step = max(1, min(most, _BYTES_A_STRETCH // each))
+            data, start = b"", stop
+            await asyncio.sleep(0)
+        yield data + binary.TRAILER
+
+    def _named_row(self, error: asyncpg.PostgresError) -> int | None:
+        """Return the index, among the rows that were sent, of the one that an error of COPY names, if it is bad.
+
+        Its line is language-neutral only in its shape: the table's name comes first, and then the number.
+        """
+        if not errors.is_row_fault(error) or self._bad:
+            return None
+        lines = (getattr(error, "context", None) or "").splitlines()
+        last = lines[-1] if lines else ""
+        head = f"COPY {self._table.name}"
+        found = re.match(r"\D*(\d+)", last[len(head) :]) if last.startswith(head) else None
+        if found is None:
+            return None
+        sent = [place for place in range(len(self._rows)) if place not in self._unfit]
+        number = int(found[1]) - 1
+        return sent[number] if 0 <= number < len(sent) else None
+
+    def _leave_out(self, place: int) -> None:
+        index = self._indexes[place]
+        if place != index:
+            self._bad[index] = self._bad.pop(place)
+        self._rows = [row for number, row in enumerate(self._rows) if number != place]
+        self._indexes = [number for number in self._indexes if number != index]
+
+    # -- arrays
+
+    async def _unnest(self) -> None:
+        verdicts: dict[int, Verdict] = {}
+        is_sorted = self._sort()
+        await self._begin()
+        sql = self._statements.insert(is_sorted=is_sorted)
+        is_told = self._statements.on_conflict != "error" or bool(self._statements.returning)
+        for arrays, indexes in self._stretches():
+            if not indexes:
+                continue
+            if is_told:
+                rows = await self._session.connection.fetch(sql, *arrays)
+                self._note(rows, indexes, verdicts)
+            elif await self._session.connection.execute(sql, *arrays) != f"INSERT 0 {len(indexes)}":
+                raise NeedsCareError
+        await self._finish(verdicts, None if is_told else INSERTED)
+
+    def _note(self, rows: list[Any], indexes: Sequence[int], verdicts: dict[int, Verdict]) -> None:
+        """Note what each row was told, if it is certain which is which.
+
+        Raises:
+            NeedsCareError: It is not: a trigger changed a key, or rows of the batch are equal for the database.
+        """
+        written = rows[0][2] if rows else 0
+        asked = self._statements.returning
+        for number, letter, _, *given in rows:
+            if number is None:
+                raise NeedsCareError
+            result = WriteResult(OUTCOMES[letter], dict(zip(asked, given, strict=True))) if asked else RESULTS[letter]
+            verdicts[indexes[number - 1]] = result
+        told = sum(index in verdicts for index in indexes)
+        if told != written or len(rows) != written:
+            raise NeedsCareError
+        if told < len(indexes):
+            self._note_missing(indexes, verdicts)
+
+    def _note_missing(self, indexes: Sequence[int], verdicts: dict[int, Verdict]) -> None:
+        statements, table = self._statements, self._table
+        is_declined = statements.on_conflict == "update" and statements.may_decline
+        may_be_swallowed = table.may_swallow_inserts or (is_declined and table.may_swallow_updates)
+        if may_be_swallowed or not (statements.on_conflict == "skip" or is_declined):
+            raise NeedsCareError
+        usual = SKIPPED if statements.on_conflict == "skip" else UNCHANGED
+        for index in indexes:
+            verdicts.setdefault(index, usual)
+
+    async def _delete(self) -> None:
+        self._sort()
+        await self._begin()
+        table = self._table
+        for arrays, indexes in self._stretches():
+            if not indexes:
+                continue
+            await self._session.connection.execute(self._statements.delete(), *arrays)
+            if table.may_swallow_deletes and await self._session.connection.fetchval(
+                self._statements.still_there(), *arrays
+            ):
+                raise NeedsCareError
+        await self._finish({}, DELETED)
+
+    async def _execute_many(self) -> None:
+        await self._begin()
+        sql = self._statements.execute_many()
+        for arrays, indexes in self._stretches():
+            if indexes:
+                await self._session.connection.executemany(sql, list(zip(*arrays, strict=True)))
+        await self._finish({}, INSERTED)
+
+    def _sort(self) -> bool:
+        """Bring the rows into the order of their keys, so that concurrent writers lock them in the same order."""
+        statements = self._statements
+        if statements.on_conflict == "error" and statements.operation == "insert":
+            return True
+        read = self._parts.key_reader_for(statements)
+        if read is None:
+            return False
+        try:
+            order = sorted(self._indexes, key=lambda index: read(self._rows[index]))  # type: ignore[arg-type, return-value]
+        except TypeError:
+            return False  # a None among them, or values of different types: then by the database's own order
+        self._rows, self._indexes = [self._rows[index] for index in order], order
+        return True
+
+    async def _begin(self) -> None:
+        transaction = self._progress.enter()
+        before = self._parts.beginning(self._attempt, self._table, self._tombstone, is_copy=False)
+        await self._session.begin(transaction, before)
+
+    def _stretches(self) -> Any:
+        step = max(1, _VALUES_A_STATEMENT // len(self._statements.names))
+        for start in range(0, len(self._rows), step):
+            stop = start + step
+            yield parameters.arrays(self._statements, self._rows[start:stop], self._indexes[start:stop], self._unfit)
+
+    # -- COMMIT
+
+    async def _finish(self, verdicts: dict[int, Verdict], usual: Verdict | None) -> None:
+        """Write the ledger's entry, if there is one, and commit."""
+        mapped = {
+            (self._indexes[place] if self._parts.path_for(self._statements) == "copy" else place): why
+            for place, why in self._unfit.items()
+        }
+        for index, (column, why) in mapped.items():
+            verdicts[index] = errors.refused(why, self._table.label, column)
+        verdicts.update(self._bad)
+        self._progress.expect(verdicts, usual)
+        await self._parts.commit(self._session, self._attempt, self._progress, self._tombstone)
