@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import asyncpg
-
-from bulkwriter.backends.postgres import errors
+from bulkwriter.backends.postgres import driver, errors
 from bulkwriter.backends.postgres.careful_writing import CarefulWriting
 from bulkwriter.backends.postgres.progress import Progress
 from bulkwriter.backends.postgres.session import LedgerMovedError, RolledBackError
+from bulkwriter.backends.postgres.task import Task
 from bulkwriter.backends.postgres.writing import NeedsCareError, Writing
 from bulkwriter.errors import BackendUnavailableError, MisconfigurationError
 
@@ -65,9 +64,7 @@ class Attempting:
             # Without its traceback, which would keep the batch in memory for as long as one caller keeps its error.
             return progress.reply_after(error.with_traceback(None))
         except Exception as error:
-            if not isinstance(
-                error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError | OSError
-            ):
+            if not isinstance(error, driver.ERRORS):
                 logger.exception("table %s: writing %d rows failed", self._table, len(attempt.rows))
             return progress.reply_after(error)
 
@@ -77,7 +74,7 @@ class Attempting:
         for _ in range(_MOST_ROUNDS):
             try:
                 return await self._write(session, attempt, progress, tombstone)
-            except (asyncpg.PostgresError, RolledBackError) as error:
+            except (driver.ServerError, RolledBackError) as error:
                 if progress.is_doubtful(error) or session.connection.is_closed():
                     raise
                 await self._undo(session, progress)
@@ -91,19 +88,19 @@ class Attempting:
     async def _write(self, session: Session, attempt: Attempt, progress: Progress, tombstone: Entry | None) -> Reply:
         parts = self._parts
         statements = parts.statements_for(attempt.plan)
+        task = Task(session, parts, statements, attempt, progress, tombstone)
         if not attempt.careful and parts.can_write_quickly(statements):
-            writing = Writing(session, parts, statements, attempt, progress, tombstone)
             try:
-                return await writing.write()
+                return await Writing(task).write()
             except NeedsCareError:
                 await self._undo(session, progress)
-            except asyncpg.PostgresError as error:
+            except driver.ServerError as error:
                 is_row_fault = errors.is_row_fault(error, has_row_security=statements.table.has_row_security)
                 is_row_fault = is_row_fault or errors.code_of(error) == "21000"
                 if progress.is_doubtful(error) or self._is_about_ledger(error) or not is_row_fault:
                     raise
                 await self._undo(session, progress)
-        return await CarefulWriting(session, parts, statements, attempt, progress, tombstone).write()
+        return await CarefulWriting(task).write()
 
     def _is_about_ledger(self, error: Exception) -> bool:
         """Whether the ledger has this identity already: found before, or when the entry was written."""

@@ -6,10 +6,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import asyncpg
-
 from bulkwriter.backend import Backend
-from bulkwriter.backends.postgres import errors
+from bulkwriter.backends.postgres import driver, errors
 from bulkwriter.backends.postgres import options as opt
 from bulkwriter.backends.postgres.attempting import Attempting
 from bulkwriter.backends.postgres.keys import is_exact
@@ -47,8 +45,8 @@ class PostgresBackend(Backend):
     """Writes to a table of a PostgreSQL database, version 13 or later, through asyncpg.
 
     Plain inserts go by binary COPY; conflicts, ``returning``, row security, views, and tables with triggers that may
-    drop a row, by ``INSERT ... SELECT FROM unnest(...)``. Rows that the database refuses are found by the server itself,
-    in few round trips, and the others are committed.
+    drop a row, by ``INSERT ... SELECT`` from an array for each column. Rows that the database refuses are found by the
+    server itself, in few round trips, and the others are committed.
 
     Each row hears exactly what became of it. A COMMIT whose answer was lost is settled on another connection, by the
     number of its transaction or by the ledger. Which Python values a column takes says
@@ -74,7 +72,7 @@ class PostgresBackend(Backend):
 
     def __init__(
         self,
-        dsn_or_pool: str | Pool | asyncpg.Pool[Any],
+        dsn_or_pool: str | Pool,
         table: str,
         *,
         columns: Iterable[str] | None = None,
@@ -169,13 +167,7 @@ class PostgresBackend(Backend):
             parts = Parts(self._options, self.paths)
             try:
                 await parts.open()
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                OSError,
-                ValueError,
-            ) as error:
+            except driver.OPENING_ERRORS as error:
                 await parts.connections.close(force=True)
                 raise errors.not_written(error, self.table, "opening it") from error.__cause__
             except BaseException:

@@ -6,7 +6,8 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.postgres.errors import BACKEND, refuse
-from bulkwriter.backends.postgres.target import literal
+from bulkwriter.backends.postgres.session import LedgerMovedError
+from bulkwriter.backends.postgres.sql import literal
 from bulkwriter.errors import MisconfigurationError
 from bulkwriter.ledger import (
     PRUNED_AT_ONCE,
@@ -98,12 +99,17 @@ class Book:
                 sql = sql.replace(_parked(number), literal(value), 1)
         return sql
 
-    async def replace(self, connection: Connection, attempt: Attempt, reply: Reply, tombstone: Entry) -> bool:
-        """Write it in the place of a tombstone; return whether that was still there."""
+    async def replace(self, connection: Connection, attempt: Attempt, reply: Reply, tombstone: Entry) -> None:
+        """Write it in the place of a tombstone.
+
+        Raises:
+            LedgerMovedError: It is not there any more.
+        """
         work = self._work(attempt)
         facts = (secrets.token_hex(16), work.digest, work.row_count, encode_answers(reply))
         tag = await connection.execute(self._sql.replace, *facts, attempt.identity, tombstone.token)
-        return tag == "UPDATE 1"
+        if tag != "UPDATE 1":
+            raise LedgerMovedError
 
     async def prune(self, connection: Connection) -> None:
         """Delete old entries, if it is time to."""

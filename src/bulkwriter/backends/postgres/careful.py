@@ -15,7 +15,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres import driver, errors
-from bulkwriter.backends.postgres.target import literal
+from bulkwriter.backends.postgres.sql import literal
 
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.statements import Statements
@@ -51,24 +51,20 @@ class Loop:
         self.read: str = self._read() if statements.returning else ""
 
     def _block(self, most: int) -> str:
-        arrays = range(len(self._statements.columns))
-        declared = " ".join(f"a{n} text[] := pg_catalog.current_setting('bulkwriter.a{n}')::text[];" for n in arrays)
-        several = self._statements.can_be_several
-        body = (
-            _SEVERAL.format(largest=_LARGEST_STEP, several=self._statements.several(), single=self._statements.single())
-            if several
-            else (
-                f"{self._statements.single()} letters := letters || told; {_GIVEN if self._statements.returning else ''} "
-                "i := i + 1;"
-            )
-        )
+        statements = self._statements
+        arrays = range(len(statements.columns))
+        several, single = statements.several(), statements.single()
+        if statements.can_be_several:
+            largest, body = _LARGEST_STEP, _SEVERAL.format(largest=_LARGEST_STEP, several=several, single=single)
+        else:
+            largest, body = 1, _SINGLE.format(single=single, given=_GIVEN if statements.returning else "")
         block = _BLOCK.format(
-            declared=declared,
+            declared=" ".join(f"a{n} text[] := pg_catalog.current_setting('bulkwriter.a{n}')::text[];" for n in arrays),
             body=body,
             most=most,
-            largest=_LARGEST_STEP if several else 1,
+            largest=largest,
             part=_STEP_AFTER_FAILURE,
-            is_no_rows=_is_no_rows(self._statements),
+            is_no_rows=_is_no_rows(statements),
         )
         return f"DO {literal(block)}"
 
@@ -82,6 +78,7 @@ class Loop:
 
 
 TOLD: Final = "SELECT pg_catalog.current_setting('bulkwriter.letters'), pg_catalog.current_setting('bulkwriter.errors')"
+"""Reads what became of each row, a letter each, and the errors."""
 
 
 def errors_of(told: str, table: str) -> dict[int, RowRejectedError]:
@@ -102,9 +99,12 @@ def _is_no_rows(statements: Statements) -> str:
 
 _GIVEN: Final = (
     "IF told IN ('i', 'u', 's') THEN "
-    "results := results || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(pg_catalog.array_prepend(i::text, given))); "
+    "given := pg_catalog.array_prepend(i::text, given); "
+    "results := results || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(given)); "
     "END IF;"
 )
+
+_SINGLE: Final = "{single} letters := letters || told; {given} i := i + 1;"
 
 _SEVERAL: Final = """
 j := least(i + step - 1, size);

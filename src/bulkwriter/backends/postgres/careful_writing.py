@@ -11,52 +11,36 @@ from bulkwriter.results import WriteResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bulkwriter.backends.postgres.parts import Parts
-    from bulkwriter.backends.postgres.progress import Progress
-    from bulkwriter.backends.postgres.session import Session
-    from bulkwriter.backends.postgres.statements import Statements
-    from bulkwriter.contract import Attempt, Reply, Verdict
-    from bulkwriter.ledger import Entry
+    from bulkwriter.backends.postgres.task import Task
+    from bulkwriter.contract import Reply, Verdict
+    from bulkwriter.errors import RowRejectedError
 
 
 class CarefulWriting:
     """Writes a batch so that each bad row hears of itself, and each good one is stored.
 
     Args:
-        session: The connection.
-        parts: What the backend is made of.
-        statements: How the rows are written.
-        attempt: The batch.
-        progress: Where it is noted what is certain.
-        tombstone: The ledger's entry whose place this batch takes.
+        task: What is to be written.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        parts: Parts,
-        statements: Statements,
-        attempt: Attempt,
-        progress: Progress,
-        tombstone: Entry | None,
-    ) -> None:
-        self._session = session
-        self._parts = parts
-        self._statements = statements
-        self._attempt = attempt
-        self._progress = progress
-        self._tombstone = tombstone
-        self._loop = parts.loop_for(statements)
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._session = task.session
+        self._parts = task.parts
+        self._statements = task.statements
+        self._rows = task.attempt.rows
+        self._progress = task.progress
+        self._loop = task.parts.loop_for(task.statements)
         self._verdicts: dict[int, Verdict] = {}
 
     async def write(self) -> Reply:
         """Write, and return a verdict for every row.
 
         Raises:
-            asyncpg.PostgresError: What is not certain by now is not committed, unless the progress says otherwise.
+            ServerError: What is not certain by now is not committed, unless the progress says otherwise.
         """
         self._parts.count("careful")
-        left: Sequence[int] = range(len(self._attempt.rows))
+        left: Sequence[int] = range(len(self._rows))
         is_first = True
         while left:
             if is_first or self._parts.book is None:
@@ -69,14 +53,14 @@ class CarefulWriting:
 
     async def _begin(self) -> None:
         transaction = self._progress.enter()
-        before = self._parts.beginning(self._attempt, self._statements.table, self._tombstone, is_copy=False)
+        before = self._task.beginning(is_copy=False)
         await self._session.begin(transaction, f"{before}; {careful.BEFORE}")
 
     async def _some(self, left: Sequence[int]) -> int:
         """Write the first of these rows; return how many have their verdict now."""
         taken = left[: self._loop.most_rows]
         unfit: parameters.Unfit = {}
-        rows = [self._attempt.rows[index] for index in taken]
+        rows = [self._rows[index] for index in taken]
         arrays, sent = parameters.texts(self._statements, rows, taken, unfit)
         for index, (column, why) in unfit.items():
             self._verdicts[index] = errors.refused(why, self._statements.table.label, column)
@@ -93,7 +77,7 @@ class CarefulWriting:
         done = len(letters)
         return len(taken) if done == len(sent) else taken.index(sent[done])
 
-    def _note(self, sent: Sequence[int], letters: str, bad: dict[int, Any], given: dict[int, Any]) -> None:
+    def _note(self, sent: Sequence[int], letters: str, bad: dict[int, RowRejectedError], given: dict[int, Any]) -> None:
         table, asked = self._statements.table.label, self._statements.returning
         for place, letter in enumerate(letters):
             if letter == "r":
@@ -109,4 +93,4 @@ class CarefulWriting:
     async def _commit(self) -> None:
         verdicts, self._verdicts = self._verdicts, {}
         self._progress.expect(verdicts)
-        await self._parts.commit(self._session, self._attempt, self._progress, self._tombstone)
+        await self._task.commit()

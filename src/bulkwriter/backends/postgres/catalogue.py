@@ -27,12 +27,12 @@ SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::te
   pg_catalog.current_setting('server_version_num')::int AS version
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $2 AND CASE WHEN $1::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
-"""
+"""  # noqa: S608 - a part of this very file
 
 COLUMNS: Final = """
 SELECT a.attname AS name, pg_catalog.format_type(b.oid, -1) AS type_name,
   pg_catalog.format_type(a.atttypid, a.atttypmod) AS full_type,
-  p.proname AS receive, ep.proname AS element_receive, b.typelem::int8 AS element_oid,
+  p.proname AS receive, ep.proname AS element_receive, b.typelem::int8 AS element_oid, b.typrelid::int8 AS relation,
   coalesce(l.collisdeterministic, true) AS is_deterministic,
   a.attgenerated <> '' AS is_generated, a.attidentity = 'a' AS is_always_identity, a.attnotnull AS is_not_null,
   a.atthasdef OR a.attidentity <> '' AS has_default,
@@ -48,7 +48,9 @@ CROSS JOIN LATERAL (
 LEFT JOIN pg_catalog.pg_proc p ON p.oid = b.typreceive
 LEFT JOIN LATERAL (
   WITH RECURSIVE r AS (
-    SELECT t.oid, t.typtype, t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid = b.typelem
+    SELECT t.oid, t.typtype, t.typbasetype FROM pg_catalog.pg_type t
+    WHERE t.oid = coalesce(nullif(b.typelem, 0),
+      (SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE g.rngtypid = b.oid))
     UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM r JOIN pg_catalog.pg_type t ON t.oid = r.typbasetype)
   SELECT t.typreceive FROM r JOIN pg_catalog.pg_type t ON t.oid = r.oid WHERE r.typtype <> 'd') e ON true
 LEFT JOIN pg_catalog.pg_proc ep ON ep.oid = e.typreceive

@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import asyncpg
 
-from bulkwriter.backends.postgres.target import quoted
+from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
 Row: TypeAlias = Any
 """A row of a result, by place and by name."""
+
+ServerError: type[Exception] = asyncpg.PostgresError
+"""Whatever the server answers that is an error."""
+
+WrongAddressError: type[Exception] = asyncpg.ClientConfigurationError
+"""A URL, or an option beside it, with which nobody can connect."""
+
+CLIENT_ERRORS: tuple[type[Exception], ...] = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises by itself, mostly of a connection that is lost."""
+
+ERRORS: tuple[type[Exception], ...] = (ServerError, *CLIENT_ERRORS)
+
+OPENING_ERRORS: tuple[type[Exception], ...] = (*ERRORS, ValueError)
+"""While connecting, a URL that cannot be read is a ``ValueError``."""
 
 
 class Connection(Protocol):
@@ -132,7 +146,7 @@ async def copy(
     return int(tag.rpartition(" ")[2])
 
 
-def server_error(code: str, fields: dict[str, str | None]) -> asyncpg.PostgresError:
+def server_error(code: str, fields: dict[str, str | None]) -> Exception:
     """Return the error that asyncpg would have raised, had the server not noted it but sent it.
 
     Args:
@@ -141,5 +155,5 @@ def server_error(code: str, fields: dict[str, str | None]) -> asyncpg.PostgresEr
     """
     letters = {"message": "M", "detail": "D", "constraint_name": "n", "column_name": "c"}
     said = {letters[name]: value for name, value in fields.items() if value}
-    error: asyncpg.PostgresError = asyncpg.PostgresError.new({"S": "ERROR", "V": "ERROR", "C": code, "M": "", **said})
+    error: Exception = asyncpg.PostgresError.new({"S": "ERROR", "V": "ERROR", "C": code, "M": "", **said})
     return error

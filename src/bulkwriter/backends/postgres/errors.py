@@ -5,11 +5,9 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final, NoReturn, TypeVar
 
-import asyncpg
-
+from bulkwriter.backends.postgres.driver import CLIENT_ERRORS, ServerError, WrongAddressError
 from bulkwriter.contract import NotApplied
 from bulkwriter.errors import (
     BackendUnavailableError,
@@ -60,7 +58,7 @@ _MAY_BE_STALE: Final = frozenset({STALE, "0A000", "42703", "42804", "42809", "42
 
 def code_of(error: BaseException) -> str | None:
     """Return an error's SQLSTATE; ``None`` if it is not the server's."""
-    return getattr(error, "sqlstate", None) if isinstance(error, asyncpg.PostgresError) else None
+    return getattr(error, "sqlstate", None) if isinstance(error, ServerError) else None
 
 
 def may_be_stale(error: BaseException) -> bool:
@@ -73,8 +71,7 @@ def is_connection_lost(error: BaseException) -> bool:
     code = code_of(error)
     if code is not None:
         return code.startswith(("08", "57P")) or code in {"25006", "25P03"}
-    lost = OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | asyncio.IncompleteReadError
-    return isinstance(error, lost)
+    return isinstance(error, CLIENT_ERRORS)
 
 
 def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> bool:
@@ -110,22 +107,22 @@ def _other_kind(code: str) -> type[RowRejectedError]:
     return RowRejectedError if code.startswith(("23", "27", "38", "39")) else CheckViolationError
 
 
+_WHAT_FAILED: Final = {
+    "42501": "a row security policy refused the row",
+    "44000": "the row is outside of the view's WITH CHECK OPTION",
+    "54000": "the row, or an index entry of it, is larger than PostgreSQL allows",
+}
+
+
 def _what_failed(code: str, constraint: str | None, column: str | None) -> str:
     if constraint is not None:
         return f"constraint {constraint} is violated"
     if code == "23502":
         return f"column {column} must not be null"
-    if code == "42501":
-        return "a row security policy refused the row"
-    if code == "44000":
-        return "the row is outside of the view's WITH CHECK OPTION"
-    if code == "54000":
-        return "the row, or an index entry of it, is larger than PostgreSQL allows"
     if code.startswith("22"):
         return "a value cannot be stored in its column" if column is None else f"column {column} cannot hold the value"
-    if code.startswith("23"):
-        return "a constraint is violated"
-    return "a trigger or function refused the row"
+    usual = "a constraint is violated" if code.startswith("23") else "a trigger or function refused the row"
+    return _WHAT_FAILED.get(code, usual)
 
 
 def refused(message: str, table: str, column: str | None = None) -> InvalidValueError:
@@ -177,7 +174,7 @@ def _said(error: BaseException, code: str) -> str:
 
 def _is_wrong_address(error: BaseException) -> bool:
     """Whether it can never be connected to what the URL or an option names."""
-    return isinstance(error, ValueError | asyncpg.ClientConfigurationError) and not isinstance(error, OSError)
+    return isinstance(error, ValueError | WrongAddressError) and not isinstance(error, OSError)
 
 
 def misconfigured(message: str, table: str) -> MisconfigurationError:

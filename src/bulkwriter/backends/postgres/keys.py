@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import re
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import kinds
@@ -49,45 +50,38 @@ def is_exact(columns: Sequence[Column]) -> bool:
 def _is_known(column: Column) -> bool:
     known = kinds.Integer | kinds.Floating | kinds.Boolean | kinds.Text | kinds.Bytes | kinds.Uuid
     also_known = kinds.Date | kinds.Moment | kinds.Timestamp | kinds.Time | kinds.Numeric | kinds.Interval
-    if not isinstance(column.kind, known | also_known):
+    if not isinstance(column.kind, known | also_known) or not column.is_deterministic:
         return False
-    return column.is_deterministic and not (_is_limited(column) and column.receive != "numeric_recv")
-
-
-def _is_limited(column: Column) -> bool:
-    """Whether a precision in brackets may change the value that is stored."""
-    return isinstance(column.kind, kinds.Numeric | kinds.Moment | kinds.Timestamp | kinds.Time | kinds.Interval) and (
-        "(" in column.full_type or column.full_type != column.type_name
-    )
+    # A precision in brackets, or that of a domain, rounds what is stored; of numeric it is known how.
+    rounded = kinds.Moment | kinds.Timestamp | kinds.Time | kinds.Interval
+    return not isinstance(column.kind, rounded) or column.full_type == column.type_name
 
 
 def _folder(column: Column) -> Callable[[Any], Hashable]:
-    kind, receive = column.kind, column.receive
-    if receive == "citextrecv":
-        return lambda value: kind.canonical(value).casefold()
+    """Return what makes of a value something that is equal where PostgreSQL's value is."""
+    if column.receive == "citextrecv":
+        return lambda value: column.kind.canonical(value).casefold()
     if not _is_known(column):
         return lambda _: _SOMETHING
-    if receive == "bpcharrecv":
-        return lambda value: kind.canonical(value).rstrip(" ")
-    if receive == "varcharrecv" and "(" in column.full_type:
-        # Too many spaces at the end are cut off; anything else that is too long is an error.
-        return lambda value: kind.canonical(value).rstrip(" ")
-    if receive == "float4recv":
-        return lambda value: _number(kind.binary(value))
-    if isinstance(kind, kinds.Floating):
-        return lambda value: _not_a_number(kind.canonical(value))
-    if isinstance(kind, kinds.Numeric):
+    if isinstance(column.kind, kinds.Floating):
+        return _float_folder(column)
+    if isinstance(column.kind, kinds.Numeric):
         return _rounder(column)
-    return kind.canonical
+    if column.receive == "bpcharrecv" or column.full_type.startswith("character varying("):
+        # Of char, spaces at the end do not count; of varchar(n), those that are too many are cut off.
+        return lambda value: column.kind.canonical(value).rstrip(" ")
+    return column.kind.canonical
 
 
-def _number(data: bytes) -> Hashable:
-    # Negative and positive zero are equal.
-    return b"\0\0\0\0" if data == b"\x80\0\0\0" else data
+def _float_folder(column: Column) -> Callable[[Any], Hashable]:
+    """PostgreSQL takes NaN for equal to itself, and both zeros for one; a real has fewer digits than a float."""
+    unpack = struct.Struct(f">{'f' if column.receive == 'float4recv' else 'd'}").unpack
 
+    def fold(value: Any) -> Hashable:
+        (number,) = unpack(column.kind.binary(value))
+        return "NaN" if number != number else float(number)  # noqa: PLR0124 - true of NaN alone
 
-def _not_a_number(value: float) -> Hashable:
-    return "NaN" if value != value else value  # noqa: PLR0124 - PostgreSQL takes NaN for equal to itself
+    return fold
 
 
 def _rounder(column: Column) -> Callable[[Any], Hashable]:
@@ -98,7 +92,7 @@ def _rounder(column: Column) -> Callable[[Any], Hashable]:
     context = decimal.Context(prec=200_000, rounding=decimal.ROUND_HALF_UP)
 
     def fold(value: Any) -> Hashable:
-        number = column.kind.canonical(value)
+        number: decimal.Decimal = column.kind.canonical(value)
         if number.is_nan():
             return "NaN"
         return number if step is None or not number.is_finite() else number.quantize(step, context=context)

@@ -20,12 +20,16 @@ would silently change is refused.
 ``json``, ``jsonb``                   ``str`` as JSON text; anything else by ``json.dumps``
 ``inet``, ``cidr``                    addresses, interfaces and networks of ``ipaddress``, or their text
 arrays                                lists and tuples, also nested
+ranges                                ``asyncpg.Range`` and what has its attributes, or text
+composite types                       a tuple of the fields, a mapping of them, or text
 anything else                         ``str``, as PostgreSQL reads the type; ``dict`` for hstore, numbers in a list for
-                                      pgvector's types, a tuple for a composite type, ``asyncpg.Range`` for a range
+                                      pgvector's types, ``asyncpg.BitString`` for bit
 ====================================  ==============================================================================
 
 The largest ``date`` and ``datetime`` are stored as they are, and never as infinity.
 """
+
+# ruff: noqa: D102 - what each method does is said once, in Kind
 
 from __future__ import annotations
 
@@ -38,13 +42,14 @@ import numbers
 import operator
 import struct
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from bulkwriter.backends.postgres import binary, texts
 from bulkwriter.backends.postgres.texts import UnfitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class Kind:
@@ -420,6 +425,10 @@ class Jsonb(Json):
     fast = "b'\\1' + ({v} if {v}.__class__ is str else dumps({v})).encode()"
 
 
+_FAMILY: Final = {4: 2, 6: 3}
+"""By the version of IP: ``PGSQL_AF_INET`` and ``PGSQL_AF_INET6`` in the server's ``inet.h``."""
+
+
 class Network(Kind):
     """Addresses and networks of IP."""
 
@@ -442,9 +451,9 @@ class Network(Kind):
 
     def binary(self, value: Any) -> bytes:
         held = self.canonical(value)
-        address = held.network_address if self._is_cidr else held
+        packed: bytes = (held.network_address if self._is_cidr else held).packed
         length = held.prefixlen if self._is_cidr else held.network.prefixlen
-        return bytes((2 if held.version == 4 else 3, length, self._is_cidr, len(address.packed))) + address.packed  # noqa: PLR2004
+        return bytes((_FAMILY[held.version], length, self._is_cidr, len(packed))) + packed
 
     def text(self, value: Any) -> str:
         return str(self.canonical(value))
@@ -475,8 +484,8 @@ class Array(Kind):
     def _flat(self, value: Any) -> tuple[list[int], list[Any]]:
         """Return the lengths of the dimensions, and the elements one after the other."""
         shape, level = [len(value)], list(value)
-        # In an array of JSON, or of a type that is written as a list, what is in the list is an element.
-        nests = not isinstance(self._element, Json) and type(self._element) is not Kind
+        # In an array of a type that is itself written as a list or tuple, what is in the list is an element.
+        nests = not isinstance(self._element, Json | Composite) and type(self._element) is not Kind
         while nests and level and any(isinstance(item, list | tuple) for item in level):
             lengths = {len(item) if isinstance(item, list | tuple) else -1 for item in level}
             if len(lengths) > 1:
@@ -485,6 +494,50 @@ class Array(Kind):
             shape.append(lengths.pop())
             level = [inner for item in level for inner in item]
         return (shape, level) if level else ([], [])
+
+
+class Range(Kind):
+    """Ranges: what has the attributes of ``asyncpg.Range``, or text as PostgreSQL reads it."""
+
+    def __init__(self, bound: Kind) -> None:
+        self._bound = bound
+
+    def canonical(self, value: Any) -> Any:
+        if not isinstance(value, str | texts.RangeLike):
+            message = f"a range column takes no {texts.kind_of(value)}"
+            raise UnfitError(message)
+        return value
+
+    def text(self, value: Any) -> str:
+        held = self.canonical(value)
+        if isinstance(held, str):
+            return texts.storable(held)
+        lower, upper = (None if bound is None else self._bound.text(bound) for bound in (held.lower, held.upper))
+        return texts.range_of(held, lower, upper)
+
+
+class Composite(Kind):
+    """Composite types: a tuple of all fields, a mapping of them, or text as PostgreSQL reads it."""
+
+    def __init__(self, names: Sequence[str], kinds: Sequence[Kind]) -> None:
+        self._names = tuple(names)
+        self._kinds = tuple(kinds)
+
+    def canonical(self, value: Any) -> Any:
+        if isinstance(value, Mapping) and set(value) == set(self._names):
+            return tuple(value[name] for name in self._names)
+        if isinstance(value, str) or (isinstance(value, tuple) and len(value) == len(self._names)):
+            return value
+        message = f"a column of a composite type takes a tuple of its {len(self._names)} fields, or a mapping of them"
+        raise UnfitError(message)
+
+    def text(self, value: Any) -> str:
+        held = self.canonical(value)
+        if isinstance(held, str):
+            return texts.storable(held)
+        return texts.composite(
+            [None if item is None else kind.text(item) for kind, item in zip(self._kinds, held, strict=True)]
+        )
 
 
 def dumps(value: Any) -> str:
@@ -532,9 +585,11 @@ def kind_for(receive: str, element: str = "", element_oid: int = 0) -> Kind:
 
     Args:
         receive: The name of the type's receive function; of a domain, its base type's.
-        element: For an array, the name of its elements' receive function.
+        element: For an array or a range, the name of its elements' receive function.
         element_oid: For an array, its elements' type.
     """
     if receive == "array_recv" and element:
         return Array(_BY_RECEIVE.get(element, OTHER), element_oid)
+    if receive == "range_recv":
+        return Range(_BY_RECEIVE.get(element, OTHER))
     return _BY_RECEIVE.get(receive, OTHER)

@@ -11,9 +11,10 @@ from bulkwriter.backends.postgres.connections import Connections
 from bulkwriter.backends.postgres.encoder import Encoder
 from bulkwriter.backends.postgres.errors import KNOWN_WORK, STALE, refuse
 from bulkwriter.backends.postgres.keys import KeyReader
-from bulkwriter.backends.postgres.session import TELL, LedgerMovedError
+from bulkwriter.backends.postgres.session import TELL
+from bulkwriter.backends.postgres.sql import literal
 from bulkwriter.backends.postgres.statements import Statements, identifying_key
-from bulkwriter.backends.postgres.target import Table, find_table, literal
+from bulkwriter.backends.postgres.target import Table, find_table
 from bulkwriter.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.options import Options
-    from bulkwriter.backends.postgres.progress import Progress
-    from bulkwriter.backends.postgres.session import Session
     from bulkwriter.contract import Attempt, Operation, Plan
     from bulkwriter.ledger import Entry
 
@@ -155,7 +154,7 @@ class Parts:
         may_be_told = statements.on_conflict == "error" and not statements.returning
         return "copy" if why_not is None and may_be_told and not self.table.may_swallow_inserts else "unnest"
 
-    # -- the first and the last command of a transaction
+    # -- the first commands of a transaction
 
     def beginning(self, attempt: Attempt, table: Table, tombstone: Entry | None, *, is_copy: bool) -> str:
         """Return the commands that begin a transaction, check what must not have changed, and tell its number."""
@@ -171,25 +170,6 @@ class Parts:
         block = f"BEGIN {checks}{TELL}; END"
         lock = f"LOCK TABLE ONLY {table.sql_name} IN ROW EXCLUSIVE MODE; " if is_copy else ""
         return f"BEGIN; {lock}DO {literal(block)}"
-
-    async def commit(self, session: Session, attempt: Attempt, progress: Progress, tombstone: Entry | None) -> None:
-        """Commit, with the ledger's entry if there is one.
-
-        Raises:
-            LedgerMovedError: Somebody else has taken the tombstone's place; nothing is committed.
-            RolledBackError: Nothing is committed.
-            asyncpg.PostgresError: Nothing is committed, unless the progress says that it is doubtful.
-        """
-        record = ""
-        if self.book is not None:
-            reply = progress.reply()
-            if tombstone is None:
-                record = self.book.record(attempt, reply)
-            elif not await self.book.replace(session.connection, attempt, reply, tombstone):
-                raise LedgerMovedError
-            await self.book.prune(session.connection)
-        await session.commit(record)
-        progress.commit()
 
     # -- checks
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
-
-from bulkwriter.backends.postgres import errors
+from bulkwriter.backends.postgres import driver, errors
 from bulkwriter.backends.postgres.progress import Progress, lost
 from bulkwriter.backends.postgres.session import INCARNATION, Transaction
 from bulkwriter.contract import NotApplied, Uniform
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 _STATUS: Final = (
-    f"SELECT CASE WHEN i.run = $1 THEN pg_catalog.pg_xact_status($2::text::xid8) END, i.run = $1 "
+    f"SELECT CASE WHEN i.run = $1 THEN pg_catalog.pg_xact_status($2::text::xid8) END, i.run = $1 "  # noqa: S608
     f"FROM (SELECT {INCARNATION} AS run) AS i"
 )
 
@@ -60,7 +58,7 @@ class Settling:
                 if self._parts.book is not None:
                     return await self._by_ledger(session.connection, attempt)
                 return await self._by_status(session.connection, progress)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        except driver.ERRORS as error:
             raise errors.not_written(error, self._table, "settling a batch") from error.__cause__
 
     async def _by_status(self, connection: Connection, progress: Progress) -> Reply:

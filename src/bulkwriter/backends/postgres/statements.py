@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres.errors import refuse
 from bulkwriter.backends.postgres.kinds import Interval, Kind, Moment, Numeric, Time, Timestamp
-from bulkwriter.backends.postgres.target import Column, Table, quoted
+from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.options import Options
+    from bulkwriter.backends.postgres.target import Column, Table
     from bulkwriter.contract import Operation
 
 _WITH_MERGE_RETURNING: Final = 170000
@@ -86,9 +87,10 @@ class Statements:
             return f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._rows('u.o')}"
         if self.table.version >= _WITH_MERGE_RETURNING:
             return self._merge()
+        insert = f"INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}{self._rows('u.o')}"
         return (
-            f"WITH w AS (INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}{self._rows('u.o')} "  # noqa: S608
-            f"RETURNING {self._given_back}) SELECT row_number() OVER () AS o, '{INSERTED}', count(*) OVER (), w.* FROM w"
+            f"WITH w AS ({insert} RETURNING {self._given_back}) "  # noqa: S608
+            f"SELECT row_number() OVER () AS o, '{INSERTED}', count(*) OVER (), w.* FROM w"
         )
 
     def delete(self) -> str:
@@ -145,7 +147,7 @@ class Statements:
         wanted = f", {self._numbered('w.r', self.returning)}" if self.returning else ""
         same = " AND ".join(f"{self._rounded(place)} = w.k{number}" for number, place in enumerate(self._key_places))
         return (
-            f"WITH s AS MATERIALIZED ({self._source()}), "
+            f"WITH s AS MATERIALIZED ({self._source()}), "  # noqa: S608
             f"w AS (INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}"
             f"SELECT {values} FROM s ORDER BY {order} {self._conflict_clause()} "
             f"RETURNING {self.outcome} AS outcome, {keys}{given_back}) "

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import catalogue
 from bulkwriter.backends.postgres.errors import misconfigured, refuse
-from bulkwriter.backends.postgres.kinds import Kind, kind_for
+from bulkwriter.backends.postgres.kinds import Composite, Kind, kind_for
+from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,7 +44,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: Kind = dataclasses.field(compare=False)
     type_name: str
     full_type: str
     receive: str
@@ -148,17 +149,6 @@ class Table:
         raise misconfigured(message, self.label)
 
 
-def quoted(name: str) -> str:
-    """Return an identifier for SQL, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return text as a literal for SQL, whatever the session's settings for backslashes are."""
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f" E'{escaped}'"
-
-
 async def find_table(connection: Connection, label: str) -> Table:
     """Look up a table or view, and all that matters of it.
 
@@ -203,7 +193,9 @@ def _check_kind(row: Row, label: str) -> None:
 
 async def _described(connection: Connection, label: str, row: Row) -> Table:
     oid = row["oid"]
-    columns = {found["name"]: _column(found) for found in await connection.fetch(catalogue.COLUMNS, oid)}
+    columns = {
+        found["name"]: await _column(connection, found) for found in await connection.fetch(catalogue.COLUMNS, oid)
+    }
     keys = await connection.fetch(catalogue.KEYS, oid)
     triggers = await connection.fetchrow(catalogue.TRIGGERS, oid)
     assert triggers is not None
@@ -228,8 +220,15 @@ async def _described(connection: Connection, label: str, row: Row) -> Table:
     )
 
 
-def _column(row: Row) -> Column:
+async def _column(connection: Connection, row: Row) -> Column:
     facts: dict[str, Any] = {
         field.name: row[field.name] for field in dataclasses.fields(Column) if field.name != "kind"
     }
-    return Column(kind=kind_for(row["receive"], row["element_receive"] or "", row["element_oid"] or 0), **facts)
+    return Column(kind=await _kind(connection, row), **facts)
+
+
+async def _kind(connection: Connection, row: Row) -> Kind:
+    if row["receive"] != "record_recv":
+        return kind_for(row["receive"] or "", row["element_receive"] or "", row["element_oid"] or 0)
+    fields = await connection.fetch(catalogue.COLUMNS, row["relation"])
+    return Composite([field["name"] for field in fields], [await _kind(connection, field) for field in fields])

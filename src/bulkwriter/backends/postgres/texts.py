@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
-import json
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ class UnfitError(ValueError):
 
 
 @runtime_checkable
-class _Range(Protocol):
+class RangeLike(Protocol):
     """What ``asyncpg.Range`` has, and others' ranges too."""
 
     lower: Any
@@ -71,12 +69,8 @@ def text_of_other(value: Any) -> str:
         return value
     if isinstance(value, dict):
         return _hstore(value)
-    if isinstance(value, tuple):
-        return f"({','.join(_field(item) for item in value)})"
     if isinstance(value, list):
         return f"[{','.join(_number(item) for item in value)}]"
-    if isinstance(value, _Range):
-        return _range(value)
     if isinstance(value, _Bits):
         return value.as_string().replace(" ", "")
     message = (
@@ -119,33 +113,14 @@ def _number(value: Any) -> str:
         raise UnfitError(message) from None
 
 
-def _range(value: _Range) -> str:
+def range_of(value: RangeLike, lower: str | None, upper: str | None) -> str:
+    """Return a range as text, given the text of its bounds; ``None`` for one that is open."""
     if value.isempty:
         return "empty"
-    lower = "" if value.lower is None else _field(value.lower)
-    upper = "" if value.upper is None else _field(value.upper)
-    return f"{'[' if value.lower_inc else '('}{lower},{upper}{']' if value.upper_inc else ')'}"
+    brackets = "[" if value.lower_inc else "(", "]" if value.upper_inc else ")"
+    return f"{brackets[0]}{composite([lower, upper])[1:-1]}{brackets[1]}"
 
 
-def _field(value: Any) -> str:
-    """Return a field of a composite type, or a bound of a range, whose type is not known."""
-    return "" if value is None else quoted(_plain(value))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, bytes | bytearray):
-        return "\\x" + value.hex()
-    if isinstance(value, dict):
-        return json.dumps(value)
-    if isinstance(value, list):
-        message = "a list inside a composite value or a range cannot be told from JSON: give the whole value as text"
-        raise UnfitError(message)
-    if isinstance(value, dt.timedelta):
-        return f"{value.days:+d} days {value.seconds:+d}.{value.microseconds:06d} seconds"
-    if isinstance(value, dt.datetime | dt.time) and value.tzinfo is None and isinstance(value, dt.datetime):
-        return value.isoformat(" ")
-    return value if isinstance(value, str) else str(value)
+def composite(fields: Sequence[str | None]) -> str:
+    """Return a composite value as text, given the text of its fields."""
+    return f"({','.join('' if field is None else quoted(field) for field in fields)})"

@@ -6,20 +6,15 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
-
 from bulkwriter.backends.postgres import binary, errors, parameters
+from bulkwriter.backends.postgres.driver import ServerError
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from bulkwriter.backends.postgres.parts import Parts
-    from bulkwriter.backends.postgres.progress import Progress
-    from bulkwriter.backends.postgres.session import Session
-    from bulkwriter.backends.postgres.statements import Statements
-    from bulkwriter.contract import Attempt, Reply, Verdict
-    from bulkwriter.ledger import Entry
+    from bulkwriter.backends.postgres.task import Task
+    from bulkwriter.contract import Reply, Verdict
 
 RESULTS: Final[dict[str, WriteResult]] = {
     "i": INSERTED, "u": UPDATED, "s": STORED, "k": SKIPPED, "n": UNCHANGED, "d": DELETED,
@@ -43,32 +38,20 @@ class Writing:
     """Writes a batch in a single transaction.
 
     Args:
-        session: The connection.
-        parts: What the backend is made of.
-        statements: How the rows are written.
-        attempt: The batch.
-        progress: Where it is noted what is certain.
-        tombstone: The ledger's entry whose place this batch takes.
+        task: What is to be written.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        parts: Parts,
-        statements: Statements,
-        attempt: Attempt,
-        progress: Progress,
-        tombstone: Entry | None,
-    ) -> None:
-        self._session = session
-        self._parts = parts
-        self._statements = statements
-        self._attempt = attempt
-        self._progress = progress
-        self._tombstone = tombstone
-        self._table = statements.table
-        self._rows: Sequence[Any] = attempt.rows
-        self._indexes: Sequence[int] = range(len(attempt.rows))
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._session = task.session
+        self._parts = task.parts
+        self._statements = task.statements
+        self._progress = task.progress
+        self._table = task.statements.table
+        self._path = task.parts.path_for(task.statements)
+        self._rows: Sequence[Any] = task.attempt.rows
+        self._indexes: Sequence[int] = range(len(task.attempt.rows))
+        # By place while rows are copied, else by index.
         self._unfit: parameters.Unfit = {}
         self._bad: dict[int, Verdict] = {}
 
@@ -77,18 +60,17 @@ class Writing:
 
         Raises:
             NeedsCareError: Nothing is committed, and the rows are to be written one by one.
-            asyncpg.PostgresError: Nothing is committed, unless the progress says that it is doubtful.
+            ServerError: Nothing is committed, unless the progress says that it is doubtful.
         """
-        path = self._parts.path_for(self._statements)
-        if path == "copy":
+        if self._path == "copy":
             await self._copy()
-        elif path == "executemany":
+        elif self._path == "executemany":
             await self._execute_many()
         elif self._statements.operation == "delete":
             await self._delete()
         else:
             await self._unnest()
-        self._parts.count(path)
+        self._parts.count(self._path)
         return self._progress.reply()
 
     # -- COPY
@@ -97,7 +79,7 @@ class Writing:
         """COPY the rows; once more without the row that the server names, if it names one."""
         try:
             await self._copy_once()
-        except asyncpg.PostgresError as error:
+        except ServerError as error:
             index = self._named_row(error)
             if index is None or self._progress.is_doubtful(error):
                 raise
@@ -111,7 +93,7 @@ class Writing:
     async def _copy_once(self) -> None:
         self._unfit.clear()
         transaction = self._progress.enter()
-        before = self._parts.beginning(self._attempt, self._table, self._tombstone, is_copy=True)
+        before = self._task.beginning(is_copy=True)
         names = (self._table.schema, self._table.name)
         copied = await self._session.begin_with_copy(
             transaction, before, names, self._statements.names, self._encoded()
@@ -137,7 +119,7 @@ class Writing:
             await asyncio.sleep(0)
         yield data + binary.TRAILER
 
-    def _named_row(self, error: asyncpg.PostgresError) -> int | None:
+    def _named_row(self, error: Exception) -> int | None:
         """Return the index, among the rows that were sent, of the one that an error of COPY names, if it is bad.
 
         Its line is language-neutral only in its shape: the table's name comes first, and then the number.
@@ -247,7 +229,7 @@ class Writing:
 
     async def _begin(self) -> None:
         transaction = self._progress.enter()
-        before = self._parts.beginning(self._attempt, self._table, self._tombstone, is_copy=False)
+        before = self._task.beginning(is_copy=False)
         await self._session.begin(transaction, before)
 
     def _stretches(self) -> Any:
@@ -260,12 +242,9 @@ class Writing:
 
     async def _finish(self, verdicts: dict[int, Verdict], usual: Verdict | None) -> None:
         """Write the ledger's entry, if there is one, and commit."""
-        mapped = {
-            (self._indexes[place] if self._parts.path_for(self._statements) == "copy" else place): why
-            for place, why in self._unfit.items()
-        }
-        for index, (column, why) in mapped.items():
+        for place, (column, why) in self._unfit.items():
+            index = self._indexes[place] if self._path == "copy" else place
             verdicts[index] = errors.refused(why, self._table.label, column)
         verdicts.update(self._bad)
         self._progress.expect(verdicts, usual)
-        await self._parts.commit(self._session, self._attempt, self._progress, self._tombstone)
+        await self._task.commit()
