@@ -1,4 +1,4 @@
-"""The conformance suite, run against PostgreSQL: on its own connections, through a user's pool, and through PgBouncer."""
+"""The conformance suite, run against PostgreSQL: on own connections, through a user's pool, and through PgBouncer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class PostgresTarget(Target):
 
     async def rows(self) -> Sequence[Mapping[str, Any]]:
         """Return what is in the table."""
-        return [dict(row) for row in await self._reader.fetch(f"SELECT * FROM {self._scratch.name('items')}")]
+        rows = await self._reader.fetch("SELECT * FROM items")
+        return [dict(row) for row in rows]
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ def commit() -> Moment:
     """Return the moment when a transaction is committed by a COMMIT."""
     return Moment(
         "COMMIT",
-        lambda message, _: re.search(r"(?i)(^|;)\s*(commit|end)\b", message.sql) is not None,
+        # At the end of what is sent: a block of PL/pgSQL has an END too.
+        lambda message, _: re.search(r"(?i)(^|;)\s*(commit|end)\s*;?\s*$", message.sql) is not None,
         lambda message: completed(message) == "COMMIT",
     )
 

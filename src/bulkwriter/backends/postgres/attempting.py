@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bulkwriter.backends.postgres import driver, errors
 from bulkwriter.backends.postgres.careful_writing import CarefulWriting
+from bulkwriter.backends.postgres.errors import LedgerMovedError, RolledBackError
 from bulkwriter.backends.postgres.progress import Progress
-from bulkwriter.backends.postgres.session import LedgerMovedError, RolledBackError
 from bulkwriter.backends.postgres.task import Task
 from bulkwriter.backends.postgres.writing import NeedsCareError, Writing
 from bulkwriter.errors import BackendUnavailableError, MisconfigurationError
@@ -72,6 +72,7 @@ class Attempting:
         """Write a batch, and once more if the table has turned out to be another than it was, or the work is known."""
         tombstone: Entry | None = None
         for _ in range(_MOST_ROUNDS):
+            seen = self._parts.table
             try:
                 return await self._write(session, attempt, progress, tombstone)
             except (driver.ServerError, RolledBackError) as error:
@@ -80,7 +81,7 @@ class Attempting:
                 await self._undo(session, progress)
                 if self._parts.book is not None and self._is_about_ledger(error):
                     tombstone = await self._look_up(session, attempt)
-                elif not errors.may_be_stale(error) or not await self._parts.refresh(session.connection):
+                elif not errors.may_be_stale(error) or not await self._parts.refresh(session.connection, seen):
                     raise
         message = f"table {self._table}: the table, or the ledger, changes all the time"
         return progress.reply_after(BackendUnavailableError(message))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from bulkwriter.backends.postgres.errors import BACKEND, refuse
-from bulkwriter.backends.postgres.session import LedgerMovedError
+from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, refuse
 from bulkwriter.backends.postgres.sql import literal
 from bulkwriter.errors import MisconfigurationError
 from bulkwriter.ledger import (

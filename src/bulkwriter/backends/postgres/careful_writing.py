@@ -62,6 +62,8 @@ class CarefulWriting:
         unfit: parameters.Unfit = {}
         rows = [self._rows[index] for index in taken]
         arrays, sent = parameters.texts(self._statements, rows, taken, unfit)
+        if unfit:
+            await self._task.check_table()
         for index, (column, why) in unfit.items():
             self._verdicts[index] = errors.refused(why, self._statements.table.label, column)
         if not sent:

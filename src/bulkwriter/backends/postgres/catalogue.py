@@ -32,7 +32,8 @@ WHERE c.relname = $2 AND CASE WHEN $1::text IS NULL THEN pg_catalog.pg_table_is_
 COLUMNS: Final = """
 SELECT a.attname AS name, pg_catalog.format_type(b.oid, -1) AS type_name,
   pg_catalog.format_type(a.atttypid, a.atttypmod) AS full_type,
-  p.proname AS receive, ep.proname AS element_receive, b.typelem::int8 AS element_oid, b.typrelid::int8 AS relation,
+  p.proname AS receive, ep.proname AS element_receive, b.typelem::int8 AS element_oid,
+  coalesce(nullif(b.typrelid, 0), e.typrelid)::int8 AS relation,
   coalesce(l.collisdeterministic, true) AS is_deterministic,
   a.attgenerated <> '' AS is_generated, a.attidentity = 'a' AS is_always_identity, a.attnotnull AS is_not_null,
   a.atthasdef OR a.attidentity <> '' AS has_default,
@@ -52,7 +53,7 @@ LEFT JOIN LATERAL (
     WHERE t.oid = coalesce(nullif(b.typelem, 0),
       (SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE g.rngtypid = b.oid))
     UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM r JOIN pg_catalog.pg_type t ON t.oid = r.typbasetype)
-  SELECT t.typreceive FROM r JOIN pg_catalog.pg_type t ON t.oid = r.oid WHERE r.typtype <> 'd') e ON true
+  SELECT t.typreceive, t.typrelid FROM r JOIN pg_catalog.pg_type t ON t.oid = r.oid WHERE r.typtype <> 'd') e ON true
 LEFT JOIN pg_catalog.pg_proc ep ON ep.oid = e.typreceive
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum

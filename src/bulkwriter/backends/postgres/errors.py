@@ -56,6 +56,18 @@ KNOWN_WORK: Final = "BW002"
 _MAY_BE_STALE: Final = frozenset({STALE, "0A000", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
 
 
+class RolledBackError(Exception):
+    """COMMIT was answered with ROLLBACK: the transaction had failed before."""
+
+
+class StaleTableError(RolledBackError):
+    """The table is no longer what it was when it was looked up."""
+
+
+class LedgerMovedError(RolledBackError):
+    """Somebody else has taken the place of the ledger's entry that was to be replaced."""
+
+
 def code_of(error: BaseException) -> str | None:
     """Return an error's SQLSTATE; ``None`` if it is not the server's."""
     return getattr(error, "sqlstate", None) if isinstance(error, ServerError) else None
@@ -63,7 +75,7 @@ def code_of(error: BaseException) -> str | None:
 
 def may_be_stale(error: BaseException) -> bool:
     """Whether an error may come of a table that is no longer what it was when it was looked up."""
-    return code_of(error) in _MAY_BE_STALE
+    return isinstance(error, StaleTableError) or code_of(error) in _MAY_BE_STALE
 
 
 def is_connection_lost(error: BaseException) -> bool:

@@ -68,21 +68,20 @@ class Parts:
                 self.book = Book(self.options, self.table.schema)
                 await self.book.create(connection)
 
-    async def refresh(self, connection: Connection) -> bool:
-        """Look the table up again; return whether it has changed.
+    async def refresh(self, connection: Connection, seen: Table) -> bool:
+        """Look the table up again; return whether it is another than it was seen before.
 
         Raises:
             MisconfigurationError: It is gone, or no longer fits the options.
         """
         table = await find_table(connection, self.options.table)
-        has_changed = table != self.table
-        if has_changed:
+        if table != self.table:
             await connection.reload_schema_state()
             self.table = table
             self._statements.clear()
             self._made.clear()
             check_options(table, self.options)
-        return has_changed
+        return table != seen
 
     def statements_for(self, plan: Plan) -> Statements:
         """Return the SQL for a plan on the table as it is known now.

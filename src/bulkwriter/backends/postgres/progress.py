@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkwriter.backends.postgres import errors
-from bulkwriter.backends.postgres.session import RolledBackError, Transaction
+from bulkwriter.backends.postgres.errors import RolledBackError
+from bulkwriter.backends.postgres.session import Transaction
 from bulkwriter.contract import Doubtful, NotApplied, Reply, Uniform, Verdict
 from bulkwriter.errors import BackendUnavailableError
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import driver
+from bulkwriter.backends.postgres.errors import RolledBackError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -23,14 +24,6 @@ the figures are reset then: https://www.postgresql.org/docs/current/monitoring-s
 
 TELL: Final = f"RAISE INFO 'bulkwriter % %', pg_catalog.pg_current_xact_id(), {INCARNATION}"
 """Tells a transaction's number, in a DO block. INFO is sent whatever ``client_min_messages`` says, and at once."""
-
-
-class RolledBackError(Exception):
-    """COMMIT was answered with ROLLBACK: the transaction had failed before."""
-
-
-class LedgerMovedError(RolledBackError):
-    """Somebody else has taken the place of the ledger's entry that was to be replaced."""
 
 
 class Transaction:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import catalogue
 from bulkwriter.backends.postgres.errors import misconfigured, refuse
-from bulkwriter.backends.postgres.kinds import Composite, Kind, kind_for
+from bulkwriter.backends.postgres.kinds import Array, Composite, Kind, kind_for
 from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
@@ -228,7 +228,9 @@ async def _column(connection: Connection, row: Row) -> Column:
 
 
 async def _kind(connection: Connection, row: Row) -> Kind:
-    if row["receive"] != "record_recv":
-        return kind_for(row["receive"] or "", row["element_receive"] or "", row["element_oid"] or 0)
+    receive, element = row["receive"] or "", row["element_receive"] or ""
+    if "record_recv" not in {receive, element}:
+        return kind_for(receive, element, row["element_oid"] or 0)
     fields = await connection.fetch(catalogue.COLUMNS, row["relation"])
-    return Composite([field["name"] for field in fields], [await _kind(connection, field) for field in fields])
+    composite = Composite([field["name"] for field in fields], [await _kind(connection, field) for field in fields])
+    return composite if receive == "record_recv" else Array(composite, row["element_oid"])

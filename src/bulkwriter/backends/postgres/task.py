@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from bulkwriter.backends.postgres import catalogue
+from bulkwriter.backends.postgres.errors import StaleTableError
+
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.parts import Parts
     from bulkwriter.backends.postgres.progress import Progress
@@ -37,6 +40,16 @@ class Task:
     def beginning(self, *, is_copy: bool) -> str:
         """Return the commands that begin a transaction."""
         return self.parts.beginning(self.attempt, self.statements.table, self.tombstone, is_copy=is_copy)
+
+    async def check_table(self) -> None:
+        """See that the table is still what the rows were converted for, before one is told that it is bad.
+
+        Raises:
+            StaleTableError: It is not.
+        """
+        now = catalogue.FINGERPRINT.format(oid=self.statements.table.oid)
+        if await self.session.connection.fetchval(f"SELECT {now}") != self.statements.table.fingerprint:
+            raise StaleTableError
 
     async def commit(self) -> None:
         """Commit what the progress expects, with the ledger's entry if there is one.

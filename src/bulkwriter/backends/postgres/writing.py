@@ -242,6 +242,8 @@ class Writing:
 
     async def _finish(self, verdicts: dict[int, Verdict], usual: Verdict | None) -> None:
         """Write the ledger's entry, if there is one, and commit."""
+        if self._unfit and self._path != "copy":
+            await self._task.check_table()
         for place, (column, why) in self._unfit.items():
             index = self._indexes[place] if self._path == "copy" else place
             verdicts[index] = errors.refused(why, self._table.label, column)

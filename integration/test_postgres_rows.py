@@ -1,0 +1,420 @@
+"""What each row is told: bad rows of every kind, conflicts, what comes back, deletes; on every kind of target."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from bulkwriter import BulkWriter, MisconfigurationError, Outcome, WriteResult
+from bulkwriter.backends.postgres import PostgresBackend
+from integration.postgres_tables import opened, told, write
+
+if TYPE_CHECKING:
+    from integration.servers.scratch import Scratch
+
+BEFORE_TRIGGER = """
+CREATE FUNCTION {schema}.guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.v = 13 THEN RETURN NULL; END IF;
+  IF NEW.v = 99 THEN RAISE EXCEPTION 'no such luck'; END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON {schema}.t FOR EACH ROW EXECUTE FUNCTION {schema}.guard();
+"""
+
+
+async def ids(scratch: Scratch, table: str = "t") -> list[int]:
+    """Return the ids that are stored, in order."""
+    return [row["id"] for row in await scratch.fetch(f"SELECT id FROM {table} ORDER BY id")]  # noqa: S608 - our own
+
+
+BAD: dict[str, tuple[dict[str, Any], str, str | None, str | None]] = {
+    "null": ({"name": None}, "NotNullViolation", None, "name"),
+    "check": ({"v": 1000}, "CheckViolation", "v_small", None),
+    "key": ({"id": 0}, "UniqueViolation", "t_pkey", None),
+    "foreign key": ({"parent": 7}, "ForeignKeyViolation", "has_parent", None),
+    "deferred foreign key": ({"late": 7}, "ForeignKeyViolation", "has_late", None),
+    "exclusion": ({"span": asyncpg.Range(5, 6)}, "UniqueViolation", "apart", None),
+    "generated": ({"v": 0}, "InvalidValue", None, None),
+    "too large": ({"v": 2**40}, "InvalidValue", None, "v"),
+    "NUL": ({"name": "a\0b"}, "InvalidValue", None, "name"),
+}
+
+
+class TestBadRows:
+    """Each hears of itself, and the others are stored."""
+
+    @pytest.fixture
+    async def table(self, postgres: Scratch) -> Scratch:
+        """A table on which much can go wrong."""
+        await postgres.execute(
+            "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+            "CREATE TABLE t (id int PRIMARY KEY, name text NOT NULL, v int CONSTRAINT v_small CHECK (v < 1000), "
+            "parent int CONSTRAINT has_parent REFERENCES parent, "
+            "late int CONSTRAINT has_late REFERENCES parent DEFERRABLE INITIALLY DEFERRED, "
+            "ratio int GENERATED ALWAYS AS (100 / v) STORED, span int4range, "
+            "CONSTRAINT apart EXCLUDE USING gist (span WITH &&))"
+        )
+        return postgres
+
+    @pytest.mark.parametrize("count", [1, 3, 40])
+    @pytest.mark.parametrize("kind", BAD)
+    async def test_bad_rows_of_a_kind(self, table: Scratch, kind: str, count: int) -> None:
+        """One, some, or many among 200."""
+        changed, error, constraint, column = BAD[kind]
+        await table.execute("INSERT INTO t VALUES (0, 'there', 1, 1, 1, DEFAULT, '[5,6)')")
+        bad = set(range(7, 200, 200 // count)[:count])
+        rows = []
+        for number in range(1, 201):
+            row = {"id": number, "name": f"n{number}", "v": 5, "parent": 1, "late": 1, "span": None}
+            rows.append(tuple({**row, **(changed if number in bad else {})}.values()))
+        async with opened(table) as backend:
+            answers = await write(backend, "id name v parent late span", rows)
+        assert told(answers) == [error if number in bad else "inserted" for number in range(1, 201)]
+        for number in bad:
+            assert (answers[number - 1].constraint_name, answers[number - 1].column_name) == (constraint, column)
+        assert await ids(table) == [number for number in range(201) if number not in bad]
+
+    async def test_every_kind_in_one_batch(self, table: Scratch) -> None:
+        """And each caller hears of its own."""
+        await table.execute("INSERT INTO t VALUES (0, 'there', 1, 1, 1, DEFAULT, '[5,6)')")
+        rows, expected = [], []
+        for number, (changed, error, _, _) in enumerate(BAD.values()):
+            good = {"id": 2 * number + 1, "name": "n", "v": 5, "parent": 1, "late": 1, "span": None}
+            rows += [tuple(good.values()), tuple({**good, "id": 2 * number + 2, **changed}.values())]
+            expected += ["inserted", error]
+        async with opened(table) as backend:
+            assert told(await write(backend, "id name v parent late span", rows)) == expected
+
+    async def test_a_twin_of_a_row_that_is_bad_itself_is_no_duplicate(self, table: Scratch) -> None:
+        """COPY names the second row, a duplicate of the first; but the first fails its foreign key."""
+        rows = [(5, "bad", 1, 7), (5, "good", 1, 1), (6, "good", 1, 1)]
+        async with opened(table) as backend:
+            assert told(await write(backend, "id name v parent", rows)) == [
+                "ForeignKeyViolation", "inserted", "inserted"
+            ]  # fmt: skip
+        assert await table.value("SELECT name FROM t WHERE id = 5") == "good"
+
+    async def test_more_rows_than_a_transaction_may_have_subtransactions(self, table: Scratch) -> None:
+        """With a bad row here and there, 3,000 rows go in several transactions; with a ledger in one."""
+        for ledger in (False, True):
+            await table.execute("TRUNCATE t")
+            rows = [(number, "n", 1000 if number % 17 == 0 else 5) for number in range(3000)]
+            async with opened(table, ledger=ledger) as backend:
+                answers = await write(backend, "id name v", rows)
+            assert [word == "inserted" for word in told(answers)] == [number % 17 != 0 for number in range(3000)]
+            assert len(await ids(table)) == sum(word == "inserted" for word in told(answers))
+
+    async def test_a_row_that_no_index_can_hold_is_too_large(self, postgres: Scratch) -> None:
+        """Its neighbours are stored."""
+        await postgres.execute("CREATE TABLE t (id int, v text, n int); CREATE INDEX ON t (v)")
+        big = random.Random(5).randbytes(20_000).hex()  # noqa: S311 - guards no secret
+        async with opened(postgres) as backend:
+            assert told(await write(backend, "id v", [(1, "a"), (2, big), (3, "c")])) == [
+                "inserted", "RowTooLarge", "inserted"
+            ]  # fmt: skip
+
+
+class TestTriggers:
+    """Those that raise, and those that drop a row without a word."""
+
+    @pytest.fixture
+    async def table(self, postgres: Scratch) -> Scratch:
+        """A table with a trigger that does both."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        await postgres.execute(BEFORE_TRIGGER.format(schema=postgres.schema))
+        return postgres
+
+    @pytest.mark.parametrize("method", ["auto", "copy"])
+    async def test_a_row_that_is_swallowed_is_rejected(self, table: Scratch, method: str) -> None:
+        """COPY counts one row less, and nobody knows which: the loop finds it."""
+        async with opened(table, method=method) as backend:
+            answers = await write(backend, "id v", [(1, 1), (2, 13), (3, 99), (4, 4)])
+        assert told(answers) == ["inserted", "CheckViolation", "CheckViolation", "inserted"]
+        assert "swallowed" in str(answers[1])
+        assert await ids(table) == [1, 4]
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_among_conflicts(self, table: Scratch, policy: Any) -> None:
+        """A swallowed row is neither skipped nor updated."""
+        await table.execute("INSERT INTO t VALUES (1, 0), (2, 0)")
+        async with opened(table, on_conflict=policy) as backend:
+            answers = await write(backend, "id v", [(1, 1), (2, 13), (3, 13), (4, 4)])
+        # The trigger comes before the conflict is looked for: (2, 13) is dropped by it, though a row 2 is there.
+        there = {"skip": ["skipped", "skipped"], "update": ["updated", "CheckViolation"]}[policy]
+        assert told(answers) == [*there, "CheckViolation", "inserted"]
+
+    async def test_with_something_to_give_back(self, table: Scratch) -> None:
+        """Each row that is stored has its own."""
+        async with opened(table, returning=("id", "v")) as backend:
+            answers = await write(backend, "id v", [(1, 13), (2, 2), (3, 13), (4, 4)])
+        assert [answer.returned if isinstance(answer, WriteResult) else None for answer in answers] == [
+            None, {"id": 2, "v": 2}, None, {"id": 4, "v": 4}
+        ]  # fmt: skip
+
+    async def test_a_trigger_that_changes_the_key(self, postgres: Scratch) -> None:
+        """What was written cannot be found by the key that was given: the loop tells each row by itself."""
+        await postgres.execute(
+            "CREATE TABLE t (id text PRIMARY KEY, v int);"
+            "CREATE FUNCTION lower_id() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.id := lower(NEW.id); "
+            "RETURN NEW; END $$;"
+            "CREATE TRIGGER l BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION lower_id();"
+            "INSERT INTO t VALUES ('a', 0)"
+        )
+        async with opened(postgres, on_conflict="update", returning=("id", "v")) as backend:
+            answers = await write(backend, "id v", [("A", 1), ("B", 2)])
+        assert answers == [
+            WriteResult(Outcome.UPDATED, {"id": "a", "v": 1}), WriteResult(Outcome.INSERTED, {"id": "b", "v": 2})
+        ]  # fmt: skip
+
+    async def test_a_trigger_that_comes_later_is_noticed(self, postgres: Scratch) -> None:
+        """The count of the COPY is checked before its COMMIT."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        async with opened(postgres) as backend:
+            assert told(await write(backend, "id v", [(1, 1)])) == ["inserted"]
+            await postgres.execute(BEFORE_TRIGGER.format(schema=postgres.schema))
+            assert told(await write(backend, "id v", [(2, 2), (3, 13)])) == ["inserted", "CheckViolation"]
+
+
+class TestTargets:
+    """Partitions, views, row security, identity columns, odd names."""
+
+    @pytest.mark.parametrize("policy", ["error", "skip", "update"])
+    async def test_a_partitioned_table(self, postgres: Scratch, policy: Any) -> None:
+        """A row for which there is no partition is bad; before PostgreSQL 18 an upsert there cannot be told apart."""
+        await postgres.execute(
+            "CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);"
+            "CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (10);"
+            "CREATE TABLE high PARTITION OF t FOR VALUES FROM (10) TO (20); INSERT INTO t VALUES (1, 0)"
+        )
+        async with opened(postgres, on_conflict=policy) as backend:
+            answers = await write(backend, "id v", [(1, 1), (2, 2), (15, 3), (50, 4)])
+        is_told = await postgres.value("SELECT current_setting('server_version_num')::int") >= 180000
+        new = "inserted" if policy != "update" or is_told else "stored"
+        old = {"error": "UniqueViolation", "skip": "skipped", "update": "updated" if is_told else "stored"}[policy]
+        assert told(answers) == [old, new, new, "CheckViolation"]
+
+    async def test_a_view(self, postgres: Scratch) -> None:
+        """One that PostgreSQL can write through, with a check; and one with a trigger instead."""
+        await postgres.execute(
+            "CREATE TABLE base (id int PRIMARY KEY, v int);"
+            "CREATE VIEW t AS SELECT id, v FROM base WHERE v > 0 WITH CHECK OPTION;"
+            "CREATE VIEW other AS SELECT id, v FROM base;"
+            "CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF NEW.v = 13 THEN RETURN NULL; END IF; INSERT INTO base VALUES (NEW.id, NEW.v); RETURN NEW; END $$;"
+            "CREATE TRIGGER i INSTEAD OF INSERT ON other FOR EACH ROW EXECUTE FUNCTION instead()".replace(
+                "INSERT INTO base", f"INSERT INTO {postgres.name('base')}"
+            )
+        )
+        async with opened(postgres, "t") as backend:
+            assert told(await write(backend, "id v", [(1, 1), (2, -1), (3, 3)])) == [
+                "inserted", "CheckViolation", "inserted"
+            ]  # fmt: skip
+        async with opened(postgres, "other") as backend:
+            assert told(await write(backend, "id v", [(4, 1), (5, 13), (1, 3)])) == [
+                "inserted", "CheckViolation", "UniqueViolation"
+            ]  # fmt: skip
+        with pytest.raises(MisconfigurationError):
+            async with opened(postgres, "t", method="copy"):
+                pass
+
+    @pytest.mark.parametrize("policy", ["error", "skip", "update"])
+    async def test_row_security(self, postgres: Scratch, policy: Any) -> None:
+        """COPY does not know it; a row that a policy refuses is bad, and not the whole table."""
+        await postgres.execute(
+            "CREATE TABLE t (id int PRIMARY KEY, v int); ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+            "ALTER TABLE t FORCE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (v >= 0) WITH CHECK (v < 100)"
+        )
+        async with opened(postgres, on_conflict=policy) as backend:
+            assert told(await write(backend, "id v", [(1, 1), (2, 100), (3, 3)])) == [
+                "inserted", "CheckViolation", "inserted"
+            ]  # fmt: skip
+            assert told(await write(backend, "id", [(1,)], "delete")) == ["deleted"]
+        assert await ids(postgres) == [3]
+
+    async def test_row_security_that_comes_later(self, postgres: Scratch) -> None:
+        """COPY is refused, and the table looked up again."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        async with opened(postgres) as backend:
+            assert told(await write(backend, "id v", [(1, 1)])) == ["inserted"]
+            await postgres.execute(
+                "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;"
+                "CREATE POLICY p ON t USING (true) WITH CHECK (v < 100)"
+            )
+            assert told(await write(backend, "id v", [(2, 1), (3, 100)])) == ["inserted", "CheckViolation"]
+            assert backend.paths == {"copy": 1, "careful": 1}
+
+    @pytest.mark.parametrize("method", ["auto", "unnest", "executemany"])
+    async def test_an_identity_that_is_always_generated_takes_what_it_is_given(
+        self, postgres: Scratch, method: str
+    ) -> None:
+        """As COPY does, on every way."""
+        await postgres.execute("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int)")
+        async with opened(postgres, method=method) as backend:
+            assert told(await write(backend, "id v", [(7, 1), (8, 2)])) == ["inserted"] * 2
+            assert told(await write(backend, "v", [(1,)])) == ["inserted"]
+            assert told(await write(backend, "id v", [(9, 3)], careful=True)) == ["inserted"]
+        assert await ids(postgres) == [1, 7, 8, 9]
+
+    async def test_names_that_need_quotes(self, postgres: Scratch) -> None:
+        """Of table and columns; with a quote, a dollar and a space in them."""
+        await postgres.execute(
+            'CREATE TABLE "we ird.""t$bulkwriter$" ("a b" int PRIMARY KEY, "c""d" text, "E\'f" int DEFAULT 5)'
+        )
+        backend = PostgresBackend(
+            postgres.url, f'{postgres.schema}."we ird.""t$bulkwriter$"', on_conflict="update", returning=("E'f", 'c"d')
+        )
+        try:
+            await backend.open()
+            answers = await backend.process_batch([{"a b": 1, 'c"d': "x"}, {"a b": 2, 'c"d': "y"}])
+            assert [answer.returned for answer in answers if isinstance(answer, WriteResult)] == [
+                {"E'f": 5, 'c"d': "x"}, {"E'f": 5, 'c"d': "y"}
+            ]  # fmt: skip
+            bad = await backend.process_batch([{"a b": None, 'c"d': "x"}, {"a b": 3, 'c"d': "y"}])
+            assert [isinstance(answer, WriteResult) for answer in bad] == [False, True]
+        finally:
+            await backend.close()
+
+    async def test_a_table_with_rules_is_refused(self, postgres: Scratch) -> None:
+        """COPY would pass them by, and an INSERT become anything."""
+        await postgres.execute(
+            "CREATE TABLE t (id int); CREATE TABLE u (id int);"
+            "CREATE RULE r AS ON INSERT TO t DO INSTEAD INSERT INTO u VALUES (NEW.id)"
+        )
+        with pytest.raises(MisconfigurationError, match="rules"):
+            async with opened(postgres):
+                pass
+
+
+class TestConflicts:
+    """A verdict for each row, whoever else writes."""
+
+    async def test_keys_that_the_database_takes_for_one(self, postgres: Scratch) -> None:
+        """In one batch: by its own equality, one after the other."""
+        try:
+            await postgres.execute("CREATE EXTENSION IF NOT EXISTS citext SCHEMA public", role="superuser")
+        except asyncpg.PostgresError:
+            pytest.skip("this server has no citext")
+        await postgres.execute("CREATE TABLE t (id public.citext PRIMARY KEY, v int)")
+        async with opened(postgres, on_conflict="update") as backend:
+            assert told(await write(backend, "id v", [("a", 1), ("A", 2), ("b", 3)])) == [
+                "inserted", "updated", "inserted"
+            ]  # fmt: skip
+        assert await postgres.value("SELECT v FROM t WHERE id = 'a'") == 2
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_keys_that_are_rounded_to_one(self, postgres: Scratch, policy: Any) -> None:
+        """numeric(4,1) makes one of 1.04 and 1.0."""
+        await postgres.execute("CREATE TABLE t (id numeric(4,1) PRIMARY KEY, v int)")
+        async with opened(postgres, on_conflict=policy, returning=("id", "v")) as backend:
+            answers = await write(backend, "id v", [(1.04, 1), (1.0, 2), (1.06, 3)])
+        assert told(answers) == ["inserted", {"skip": "skipped", "update": "updated"}[policy], "inserted"]
+        assert [None if answer.returned is None else answer.returned["v"] for answer in answers] == [
+            1, {"skip": None, "update": 2}[policy], 3
+        ]  # fmt: skip
+
+    async def test_a_key_that_may_be_null(self, postgres: Scratch) -> None:
+        """NULL meets nobody: such rows are always new."""
+        await postgres.execute("CREATE TABLE t (id serial PRIMARY KEY, code text UNIQUE, v int)")
+        options: dict[str, Any] = {"on_conflict": "update", "conflict_columns": ("code",), "returning": ("v",)}
+        async with opened(postgres, **options) as backend:
+            rows = [("a", 1), (None, 2), (None, 3), ("b", 4)]
+            answers = await write(backend, "code v", rows)
+            assert [(answer.outcome, answer.returned["v"]) for answer in answers] == [
+                (Outcome.INSERTED, v) for v in (1, 2, 3, 4)
+            ]
+            answers = await write(backend, "code v", rows)
+            assert told(answers) == ["updated", "inserted", "inserted", "updated"]
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_a_key_that_the_database_generates(self, postgres: Scratch, policy: Any) -> None:
+        """Rows without their key are new, and learn it."""
+        await postgres.execute("CREATE TABLE t (id serial PRIMARY KEY, v int)")
+        async with opened(postgres, on_conflict=policy, returning=("id", "v")) as backend:
+            answers = await write(backend, "v", [(10 * number,) for number in range(1, 151)])
+        assert [answer.returned for answer in answers] == [{"id": number, "v": 10 * number} for number in range(1, 151)]
+
+    async def test_expressions_and_a_condition(self, postgres: Scratch) -> None:
+        """Each row hears whether it was added, updated or declined."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, n int, seen int DEFAULT 1)")
+        options: dict[str, Any] = {
+            "on_conflict": "update",
+            "update_columns": {"n": "t.n + excluded.n", "seen": "t.seen + 1 -- once more"},
+            "update_where": "excluded.n > 0 -- only then",
+            "returning": ("n", "seen"),
+        }
+        async with opened(postgres, **options) as backend:
+            await write(backend, "id n", [(1, 1), (2, 2)])
+            answers = await write(backend, "id n", [(3, 3), (2, -5), (1, 4)])
+        assert answers == [
+            WriteResult(Outcome.INSERTED, {"n": 3, "seen": 1}),
+            WriteResult(Outcome.UNCHANGED),
+            WriteResult(Outcome.UPDATED, {"n": 5, "seen": 2}),
+        ]
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_four_writers_at_the_same_keys(self, postgres: Scratch, policy: Any) -> None:
+        """Each key is inserted once, whoever was first; nobody is left in a deadlock."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        writers = [
+            BulkWriter[Any](PostgresBackend(postgres.url, postgres.name("t"), on_conflict=policy), max_batch_size=50)
+            for _ in range(4)
+        ]
+
+        async def run(number: int, writer: BulkWriter[Any]) -> list[Any]:
+            async with writer:
+                rows = [{"id": key, "v": number} for key in range(300)]
+                report = await writer.insert_many(rows[::-1] if number % 2 else rows)
+                return list(report.results)
+
+        results = await asyncio.gather(*(run(number, writer) for number, writer in enumerate(writers)))
+        for key in range(300):
+            answers = [told([result[299 - key if number % 2 else key]])[0] for number, result in enumerate(results)]
+            assert sorted(answers) == sorted(["inserted"] + [{"skip": "skipped", "update": "updated"}[policy]] * 3)
+
+
+class TestStaleTables:
+    """A table that others change while it is written to."""
+
+    async def test_a_column_that_becomes_another_type(self, postgres: Scratch) -> None:
+        """Asyncpg by itself would store 2 as 1e-323."""
+        await postgres.execute("CREATE TABLE t (id bigint PRIMARY KEY, v bigint)")
+        async with opened(postgres) as backend:
+            assert told(await write(backend, "id v", [(1, 1)])) == ["inserted"]
+            await postgres.execute("ALTER TABLE t ALTER v TYPE float8")
+            assert told(await write(backend, "id v", [(2, 2)])) == ["inserted"]
+            assert await postgres.value("SELECT v FROM t WHERE id = 2") == 2.0
+            await postgres.execute(
+                "ALTER TABLE t RENAME v TO w; ALTER TABLE t RENAME id TO v; ALTER TABLE t RENAME w TO id"
+            )
+            assert told(await write(backend, "id v", [(7.5, 8)])) == ["inserted"]
+        assert await postgres.value("SELECT id FROM t WHERE v = 8") == 7.5
+
+    async def test_a_column_that_is_gone(self, postgres: Scratch) -> None:
+        """Not the row's fault, and no use in trying again."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        async with opened(postgres) as backend:
+            await postgres.execute("ALTER TABLE t DROP v")
+            assert told(await write(backend, "id v", [(1, 1)])) == ["Misconfiguration"]
+            await postgres.execute("DROP TABLE t")
+            assert told(await write(backend, "id", [(1,)])) == ["Misconfiguration"]
+            await postgres.execute("CREATE TABLE t (v text, id int PRIMARY KEY)")
+            assert told(await write(backend, "id", [(1,)])) == ["inserted"]
+            assert told(await write(backend, "id v", [(2, "x")])) == ["inserted"]
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_among_conflicts(self, postgres: Scratch, policy: Any) -> None:
+        """Statements that are prepared are prepared again."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        async with opened(postgres, on_conflict=policy, returning=("id", "v")) as backend:
+            plan_rows = [{"id": 1, "v": 1}]
+            assert told(await backend.process_batch(plan_rows)) == ["inserted"]
+            await postgres.execute("ALTER TABLE t ALTER v TYPE text")
+            answers = await backend.process_batch([{"id": 2, "v": "x"}, {"id": 3, "v": "y"}])
+            assert [isinstance(answer, WriteResult) and answer.returned for answer in answers] == [
+                {"id": 2, "v": "x"}, {"id": 3, "v": "y"}
+            ]  # fmt: skip

@@ -1,0 +1,457 @@
+"""What callers are told when the wire breaks, the server goes away, or somebody else is in the way: always what is so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import asyncpg
+import pytest
+
+from bulkwriter import (
+    BackendUnavailableError,
+    BulkWriter,
+    MisconfigurationError,
+    NotWrittenError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    WriteResult,
+)
+from bulkwriter.backends.postgres import PostgresBackend
+from bulkwriter.contract import Attempt, Doubtful, NotApplied
+from integration.eventually import eventually
+from integration.postgres_tables import opened, told, verdicts, write
+from integration.servers.postgres import PostgresServer
+from integration.wire import commit, copied, copying, statement
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from integration.servers.pgbouncer import PgBouncer
+    from integration.servers.scratch import Scratch
+    from integration.wire import Fault, Wire
+
+QUICK = RetryPolicy(max_time=20, initial_backoff=0.01, max_backoff=0.1)
+HASTY = RetryPolicy(max_time=20, attempt_timeout=0.5, initial_backoff=0.01, max_backoff=0.1)
+LEDGER = pytest.mark.parametrize("ledger", [False, True], ids=["without a ledger", "with a ledger"])
+POLICY = pytest.mark.parametrize("policy", ["error", "update"])
+
+
+@pytest.fixture
+async def table(postgres: Scratch) -> Scratch:
+    """A table to write to."""
+    await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v text CHECK (v <> 'bad'))")
+    return postgres
+
+
+@pytest.fixture
+async def asyncpg_may_forget() -> None:
+    """Let asyncpg leave an error of a dying connection to nobody: it does so when it is lost in the midst of a COPY."""
+    loop = asyncio.get_running_loop()
+    strict = loop.get_exception_handler()
+
+    def forgive(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if strict is not None and not isinstance(context.get("exception"), asyncpg.PostgresConnectionError):
+            strict(loop, context)
+
+    loop.set_exception_handler(forgive)
+
+
+@contextlib.asynccontextmanager
+async def writing(
+    scratch: Scratch, database: Any = None, *, retry: RetryPolicy = QUICK, **options: Any
+) -> AsyncIterator[BulkWriter[Any]]:
+    """Open a writer to the table, and stop it afterwards."""
+    backend = PostgresBackend(scratch.url if database is None else database, scratch.name("t"), **options)
+    async with BulkWriter[Any](backend, retry=retry) as writer:
+        yield writer
+
+
+def rows_of(count: int, *, start: int = 0) -> list[dict[str, Any]]:
+    """Return so many good rows."""
+    return [{"id": number, "v": f"v{number}"} for number in range(start, start + count)]
+
+
+async def answers_of(writer: BulkWriter[Any], rows: list[dict[str, Any]]) -> list[Any]:
+    """Write rows that arrive together, and return what each caller heard."""
+    futures = [writer.submit(row) for row in rows]
+    return list(await asyncio.gather(*futures, return_exceptions=True))
+
+
+async def stored(scratch: Scratch) -> list[int]:
+    """Return the ids in the table."""
+    return [row["id"] for row in await scratch.fetch("SELECT id FROM t ORDER BY id")]
+
+
+BREAKS: dict[str, Callable[[Wire], Fault]] = {
+    "cut before COMMIT": lambda wire: wire.cut_before(commit()),
+    "cut after COMMIT": lambda wire: wire.cut_after(commit()),
+    "cut while COMMIT is on its way": lambda wire: wire.cut_at_once(commit()),
+    "cut at BEGIN": lambda wire: wire.cut_before(statement("^BEGIN")),
+    "silent after COMMIT": lambda wire: wire.swallow(commit()),
+}
+
+
+@pytest.mark.usefixtures("asyncpg_may_forget")
+class TestTheWire:
+    """Broken at whatever moment, each row is stored once and its caller knows."""
+
+    @LEDGER
+    @POLICY
+    @pytest.mark.parametrize("moment", BREAKS)
+    async def test_each_row_is_stored_once_and_its_caller_knows(
+        self, table: Scratch, wire: Wire, moment: str, policy: Any, *, ledger: bool
+    ) -> None:
+        """Both sides of a COMMIT sound the same to the client: another connection tells which it was."""
+        url = table.server.url(port=wire.port)
+        options = {"on_conflict": policy, "ledger": ledger}
+        async with writing(table, url, retry=HASTY, **options) as writer:
+            await answers_of(writer, rows_of(3))
+            fault = BREAKS[moment](wire)
+            answers = await answers_of(writer, rows_of(50, start=10))
+        assert fault.hits == 1
+        assert told(answers) == ["inserted"] * 50
+        assert await stored(table) == [0, 1, 2, *range(10, 60)]
+
+    @pytest.mark.parametrize("moment", ["in the middle of the data", "at the end of the data"])
+    async def test_a_cut_within_a_copy_is_tried_again(self, table: Scratch, wire: Wire, moment: str) -> None:
+        """Without COMMIT nothing is stored, whatever has arrived."""
+        url = table.server.url(port=wire.port)
+        async with writing(table, url) as writer:
+            await answers_of(writer, rows_of(3))
+            when = copying(20_000) if moment == "in the middle of the data" else copied()
+            fault = wire.cut_at_once(when)
+            answers = await answers_of(writer, rows_of(4000, start=10))
+        assert fault.hits == 1
+        assert told(answers) == ["inserted"] * 4000
+
+    @pytest.mark.parametrize("side", ["cut_before", "cut_after", "cut_at_once"])
+    async def test_a_cut_among_bad_rows(self, table: Scratch, wire: Wire, side: str) -> None:
+        """The careful way ends in several commits: each is settled by itself."""
+        rows = [{"id": number, "v": "bad" if number % 20 == 7 else "good"} for number in range(400)]
+        backend = PostgresBackend(table.server.url(port=wire.port), table.name("t"))
+        await backend.open()
+        try:
+            for _ in range(3):
+                getattr(wire, side)(commit())
+            answers = await backend.process_batch(rows, retry=QUICK)
+        finally:
+            await backend.close()
+        assert told(answers) == ["CheckViolation" if number % 20 == 7 else "inserted" for number in range(400)]
+        assert await stored(table) == [number for number in range(400) if number % 20 != 7]
+
+    async def test_named_work_is_stored_once_whatever_breaks(self, table: Scratch, wire: Wire) -> None:
+        """The second run hears what the first would have heard."""
+        await table.execute("INSERT INTO t VALUES (5, 'there')")
+        backend = PostgresBackend(
+            table.server.url(port=wire.port), table.name("t"), ledger=True, on_conflict="skip", returning=("id",)
+        )
+        await backend.open()
+        try:
+            wire.cut_after(commit())
+            first = await backend.process_batch(rows_of(10), identity="it's \\ $1 work", retry=QUICK)
+            again = await backend.process_batch(rows_of(10), identity="it's \\ $1 work", retry=QUICK)
+            other = await backend.process_batch(rows_of(11), identity="it's \\ $1 work", retry=QUICK)
+        finally:
+            await backend.close()
+        assert told(first) == ["inserted"] * 5 + ["skipped"] + ["inserted"] * 4
+        assert again == first
+        assert told(other) == ["Misconfiguration"] * 11
+
+    async def test_a_wire_that_is_down_is_waited_for(self, table: Scratch, wire: Wire) -> None:
+        """New connections are refused for a while, and everybody is served when it is back."""
+        async with writing(table, table.server.url(port=wire.port)) as writer:
+            await answers_of(writer, rows_of(3))
+            wire.is_down = True
+            wire.cut()
+            call = asyncio.ensure_future(answers_of(writer, rows_of(20, start=10)))
+            await asyncio.sleep(0.3)
+            wire.is_down = False
+            assert told(await call) == ["inserted"] * 20
+
+
+@pytest.mark.usefixtures("asyncpg_may_forget")
+class TestTheServer:
+    """Sent away, killed, paused, restarted."""
+
+    async def test_a_session_that_is_terminated(self, table: Scratch) -> None:
+        """Between batches nobody notices; the rows are tried again."""
+        async with writing(table) as writer:
+            await answers_of(writer, rows_of(3))
+            await table.fetch(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'writer' "
+                "AND pid <> pg_backend_pid()",
+                role="superuser",
+            )
+            assert told(await answers_of(writer, rows_of(20, start=10))) == ["inserted"] * 20
+
+    @LEDGER
+    async def test_a_server_that_is_restarted(self, table: Scratch, *, ledger: bool) -> None:
+        """While rows keep coming; what is told is what is stored."""
+        server = ours(table)
+        async with writing(table, ledger=ledger) as writer:
+            call = asyncio.ensure_future(self._keep_writing(writer))
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(server.restart)
+            answers = await call
+        await self._check(table, answers)
+        assert all(isinstance(answer, WriteResult) for answer in answers)
+
+    @LEDGER
+    async def test_a_backend_that_is_killed(self, table: Scratch, *, ledger: bool) -> None:
+        """The whole server recovers. With a ledger nothing is unknown, and without one nothing is a lie."""
+        server = ours(table)
+        async with writing(table, ledger=ledger) as writer:
+            call = asyncio.ensure_future(self._keep_writing(writer))
+            await asyncio.sleep(0.2)
+            pids = await table.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE usename = 'writer' AND pid <> pg_backend_pid()"
+            )
+            await asyncio.to_thread(server.kill_backend, pids[0]["pid"])
+            answers = await call
+        await self._check(table, answers)
+        if ledger:
+            assert all(isinstance(answer, WriteResult) for answer in answers)
+
+    async def test_the_number_of_a_transaction_is_not_believed_after_a_crash(self, table: Scratch, wire: Wire) -> None:
+        """The answer to a COMMIT is lost, and with it the server: the same number may be another's by then."""
+        server = ours(table)
+        backend = PostgresBackend(server.url(port=wire.port), table.name("t"))
+        await backend.open()
+        try:
+            plan = backend.plan("insert", ("id", "v"))
+            attempt = Attempt(plan, [(1, "x")])
+            wire.cut_before(commit())
+            (lost,) = verdicts(await backend.attempt(attempt))
+            assert isinstance(lost, Doubtful)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.revive)
+            # Others take the number that was never written to disk.
+            for number in range(2, 6):
+                await table.execute(f"INSERT INTO t VALUES ({number}, 'other')")  # noqa: S608 - our own
+            (answer,) = verdicts(await backend.settle(attempt))
+            assert isinstance(answer, Doubtful)
+            assert answer.can_settle is False
+        finally:
+            await backend.close()
+
+    @LEDGER
+    async def test_a_server_that_is_paused(self, table: Scratch, *, ledger: bool) -> None:
+        """The attempt overruns its time, and is settled when the server answers again."""
+        server = ours(table)
+        async with writing(table, retry=HASTY, ledger=ledger) as writer:
+            await answers_of(writer, rows_of(3))
+            server.pause()
+            call = asyncio.ensure_future(answers_of(writer, rows_of(20, start=10)))
+            await asyncio.sleep(1.5)
+            server.resume()
+            assert told(await call) == ["inserted"] * 20
+        assert await stored(table) == [0, 1, 2, *range(10, 30)]
+
+    async def test_a_server_that_does_not_come_back(self, table: Scratch) -> None:
+        """It is told as out of reach, and no row as bad."""
+        server = ours(table)
+        async with writing(table, retry=RetryPolicy(max_time=0.5, max_backoff=0.1)) as writer:
+            await answers_of(writer, rows_of(3))
+            await asyncio.to_thread(server.stop)
+            answers = await answers_of(writer, rows_of(5, start=10))
+            assert told(answers) == ["BackendUnavailable"] * 5
+        await asyncio.to_thread(server.start)
+
+    async def _keep_writing(self, writer: BulkWriter[Any]) -> list[Any]:
+        answers: list[Any] = []
+        for turn in range(60):
+            answers += await answers_of(writer, rows_of(20, start=20 * turn))
+            await asyncio.sleep(0.01)
+        return answers
+
+    async def _check(self, table: Scratch, answers: list[Any]) -> None:
+        there = set(await stored(table))
+        for number, answer in enumerate(answers):
+            if isinstance(answer, WriteResult):
+                assert number in there, number
+            elif isinstance(answer, NotWrittenError):
+                assert number not in there, number
+            else:
+                assert isinstance(answer, OutcomeUnknownError), answer
+
+
+def ours(scratch: Scratch) -> PostgresServer:
+    """Return the server, if it is ours to stop and kill."""
+    if not isinstance(scratch.server, PostgresServer):
+        pytest.skip("the server is not ours to stop")
+    return scratch.server
+
+
+class TestOthers:
+    """Locks, timeouts, deadlocks and limits."""
+
+    async def test_a_lock_that_others_hold(self, table: Scratch) -> None:
+        """The attempt is given up; what it had begun cannot be stored later."""
+        async with table.connect() as other, writing(table, retry=HASTY) as writer:
+            await other.execute("BEGIN; INSERT INTO t VALUES (10, 'mine')")
+            call = asyncio.ensure_future(answers_of(writer, rows_of(20, start=10)))
+            await asyncio.sleep(1.2)
+            await other.execute("ROLLBACK")
+            assert told(await call) == ["inserted"] * 20
+
+    @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
+    async def test_a_timeout_of_the_servers(self, table: Scratch, setting: str) -> None:
+        """It is no row's fault, and tried again."""
+        settings = {setting: "200"}
+        async with table.connect() as other, writing(table, server_settings=settings) as writer:
+            await other.execute("BEGIN; LOCK TABLE t IN SHARE MODE")
+            call = asyncio.ensure_future(answers_of(writer, rows_of(20)))
+            await asyncio.sleep(0.5)
+            await other.execute("ROLLBACK")
+            answers = await call
+        assert told(answers) == ["inserted"] * 20
+        assert answers[0].attempts > 1
+
+    @POLICY
+    async def test_serializable_transactions(self, table: Scratch, policy: Any) -> None:
+        """Where one fails for the others' sake, it is tried again."""
+        settings = {"default_transaction_isolation": "serializable"}
+        async with writing(table, server_settings=settings, on_conflict=policy) as writer:
+            assert told(await answers_of(writer, rows_of(50))) == ["inserted"] * 50
+            await table.execute("UPDATE t SET v = 'x'")
+
+    async def test_a_deadlock(self, table: Scratch) -> None:
+        """The one that the server chooses is tried again, and both are done."""
+        await table.execute("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+        async with table.connect() as other, writing(table, on_conflict="update") as writer:
+            await other.execute("BEGIN; UPDATE t SET v = 'other' WHERE id = 2")
+            call = asyncio.ensure_future(answers_of(writer, rows_of(3)))
+            await asyncio.sleep(0.3)
+            with contextlib.suppress(asyncpg.DeadlockDetectedError):
+                await other.execute("UPDATE t SET v = 'other' WHERE id = 1")
+            await other.execute("ROLLBACK")
+            assert told(await call) == ["inserted", "updated", "updated"]
+
+    async def test_a_cancelled_attempt_lets_its_locks_go(self, table: Scratch) -> None:
+        """Settling ends the session that nobody waits for."""
+        async with table.connect() as other, opened(table) as backend:
+            await other.execute("BEGIN; INSERT INTO t VALUES (1, 'mine')")
+            attempt = Attempt(backend.plan("insert", ("id", "v")), [(2, "x"), (1, "y")])
+            call = asyncio.ensure_future(backend.attempt(attempt))
+            await asyncio.sleep(0.3)
+            call.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await call
+            assert all(isinstance(verdict, NotApplied) for verdict in verdicts(await backend.settle(attempt)))
+            await eventually(
+                lambda: table.value(
+                    "SELECT count(*) = 1 FROM pg_stat_activity "
+                    "WHERE usename = 'writer' AND state = 'idle in transaction'"
+                )
+            )
+            await other.execute("ROLLBACK")
+        assert await stored(table) == []
+
+    async def test_too_many_connections(self, table: Scratch) -> None:
+        """The server has no place for one more: it is waited for."""
+        await table.execute("ALTER ROLE writer CONNECTION LIMIT 3", role="superuser")
+        try:
+            async with table.connect() as one, table.connect() as two, writing(table) as writer:
+                assert told(await answers_of(writer, rows_of(3))) == ["inserted"] * 3
+                assert one is not two
+        finally:
+            await table.execute("ALTER ROLE writer CONNECTION LIMIT -1", role="superuser")
+
+
+class TestOpening:
+    """What is wrong is told at once, and as what it is."""
+
+    WRONG: ClassVar[dict[str, tuple[Callable[[str], str], type[NotWrittenError]]]] = {
+        "password": (lambda url: url.replace("writer's", "somebody's"), MisconfigurationError),
+        "user": (lambda url: url.replace("//writer:", "//nobody:"), MisconfigurationError),
+        "database": (lambda url: url.rpartition("/")[0] + "/nonesuch", MisconfigurationError),
+        "port": (lambda url: url.replace(url.rpartition(":")[2].partition("/")[0], "1"), BackendUnavailableError),
+    }
+
+    @pytest.mark.parametrize("what", WRONG)
+    async def test_a_wrong_address(self, table: Scratch, what: str) -> None:
+        """Without the password in the message."""
+        change, error = self.WRONG[what]
+        url = change(table.url)
+        backend = PostgresBackend(url, table.name("t"))
+        with pytest.raises(error) as raised:
+            await backend.open()
+        assert "password" not in str(raised.value).replace("password authentication", "")
+
+    async def test_no_permission(self, table: Scratch) -> None:
+        """Neither to insert, nor to read what is to be given back."""
+        await table.execute(
+            "DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN PASSWORD 'poor'; "
+            f"GRANT USAGE ON SCHEMA {table.schema} TO poor",
+            role="superuser",
+        )
+        url = table.url.replace(table.url.partition("//")[2].partition("@")[0], "poor:poor")
+        try:
+            with pytest.raises(MisconfigurationError, match="permission"):
+                async with opened(table, database=url):
+                    pass
+            await table.execute("GRANT INSERT ON t TO poor")
+            async with opened(table, database=url) as backend:
+                assert told(await write(backend, "id v", [(1, "a"), (2, "bad")])) == ["inserted", "CheckViolation"]
+            for options in ({"returning": ("id",)}, {"on_conflict": "skip"}, {"on_conflict": "update"}):
+                with pytest.raises(MisconfigurationError, match="permission"):
+                    async with opened(table, database=url, **options):
+                        pass
+        finally:
+            await table.execute("DROP OWNED BY poor; DROP ROLE poor", role="superuser")
+
+    async def test_a_standby(self, table: Scratch, standby: PostgresServer) -> None:
+        """It takes no writes: that is told, and no row is bad."""
+        await eventually(lambda: asyncio.sleep(0, standby.run("SELECT 1 FROM pg_class WHERE relname = 't'")))
+        backend = PostgresBackend(standby.url(), table.name("t"))
+        with pytest.raises(BackendUnavailableError, match="standby"):
+            await backend.open()
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"update_where": "nonesuch > 1"},
+            {"update_columns": {"v": "t.nonesuch"}},
+            {"update_columns": {"v": "1; DROP TABLE t"}},
+        ],
+        ids=str,
+    )
+    async def test_an_expression_that_the_server_does_not_take(self, table: Scratch, options: dict[str, Any]) -> None:
+        """Is told when opening."""
+        with pytest.raises(MisconfigurationError):
+            async with opened(table, on_conflict="update", **options):
+                pass
+
+
+class TestPools:
+    """A user's own pool is left as it was; PgBouncer is noticed."""
+
+    async def test_connections_go_back_as_they_were(self, table: Scratch) -> None:
+        """No setting of ours, no listener, no lock; and the pool stays open."""
+        async with asyncpg.create_pool(table.url, min_size=1, max_size=1) as pool:
+            async with opened(table, database=pool) as backend:
+                assert told(await write(backend, "id v", [(1, "a"), (2, "bad")])) == ["inserted", "CheckViolation"]
+                async with asyncio.timeout(5), pool.acquire() as connection:
+                    assert not connection.is_in_transaction()
+                    assert await connection.fetchval("SHOW extra_float_digits") == "1"
+            assert await pool.fetchval("SELECT 1") == 1
+
+    async def test_a_lost_commit_through_a_pool(self, table: Scratch, wire: Wire) -> None:
+        """Settled on another of its connections."""
+        async with asyncpg.create_pool(table.server.url(port=wire.port), min_size=1, max_size=4) as pool:
+            async with writing(table, pool) as writer:
+                wire.cut_after(commit())
+                assert told(await answers_of(writer, rows_of(20))) == ["inserted"] * 20
+        assert await stored(table) == list(range(20))
+
+    async def test_more_writers_than_pgbouncer_has_sessions(self, table: Scratch, pgbouncer: PgBouncer) -> None:
+        """Upserts with something to give back, from ten writers over four sessions."""
+
+        async def run(number: int) -> list[str]:
+            options: dict[str, Any] = {"on_conflict": "update", "returning": ("id", "v")}
+            async with writing(table, pgbouncer.url(), **options) as writer:
+                return told(await answers_of(writer, rows_of(100, start=1000 * number)))
+
+        assert await asyncio.gather(*(run(number) for number in range(10))) == [["inserted"] * 100] * 10
