@@ -8,7 +8,8 @@ IN = $(PYTHON) -m tools.environments
 ARGS ?=
 BENCH ?= core
 SIZE ?= full
-DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testing bulkwriter.backends.sqlite
+DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testing bulkwriter.backends.sqlite \
+	bulkwriter.backends.postgres
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -25,6 +25,7 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
     ``sqlite:///data/events.db``              the SQLite file ``data/events.db``, from the current folder
     ``sqlite:////srv/data/events.db``         the SQLite file ``/srv/data/events.db``
     ``sqlite://``, ``sqlite:///:memory:``     a SQLite database in memory, gone when the writer stops
+    ``postgresql://user:password@host/db``    PostgreSQL, with whatever else asyncpg reads from its URLs
     ========================================  =======================================================
 
     A character that means something in a URL (``? # %``) is written as a percent code in a file's name: ``%3F``.
@@ -48,7 +49,7 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
         message = f"this version has no backend for {parts.scheme}:// URLs, only for: {there}"
         raise MisconfigurationError(message)
     arguments = entry.arguments(parts)
-    kind: Callable[..., Backend] = getattr(importlib.import_module(entry.module), entry.name)
+    kind = _imported(entry)
     for_backend, for_writer = _share_out(options, kind)
     return BulkWriter(kind(**arguments, table=table, **for_backend), **for_writer)
 
@@ -60,11 +61,13 @@ class _Entry(NamedTuple):
         module: Where its class is. Imported when it is asked for: ``import bulkwriter`` loads no driver.
         name: The class's name.
         arguments: Returns the arguments of the constructor that a URL stands for, by their names.
+        extra: What must be installed beside; empty if nothing.
     """
 
     module: str
     name: str
     arguments: Callable[[SplitResult], dict[str, Any]]
+    extra: str = ""
 
 
 def _split(url: str) -> SplitResult:
@@ -105,7 +108,41 @@ def _sqlite_arguments(parts: SplitResult) -> dict[str, Any]:
     return {"path": os.fsdecode(unquote_to_bytes(parts.path[1:])) or ":memory:"}
 
 
-_BACKENDS = {"sqlite": _Entry("bulkwriter.backends.sqlite", "SQLiteBackend", _sqlite_arguments)}
+def _postgres_arguments(parts: SplitResult) -> dict[str, Any]:
+    """Return the URL as it is: asyncpg reads it.
+
+    Raises:
+        MisconfigurationError: It has a fragment, which means nothing there.
+    """
+    if parts.fragment:
+        message = "a postgresql URL has no fragment: write # as %23 in a password"
+        raise MisconfigurationError(message)
+    return {"dsn_or_pool": parts.geturl()}
+
+
+_POSTGRES = _Entry("bulkwriter.backends.postgres", "PostgresBackend", _postgres_arguments, extra="postgres")
+
+_BACKENDS = {
+    "sqlite": _Entry("bulkwriter.backends.sqlite", "SQLiteBackend", _sqlite_arguments),
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
+}
+
+
+def _imported(entry: _Entry) -> Callable[..., Backend]:
+    """Return a backend's class.
+
+    Raises:
+        MisconfigurationError: Its driver is not installed; the message says how to get it.
+    """
+    try:
+        kind: Callable[..., Backend] = getattr(importlib.import_module(entry.module), entry.name)
+    except ModuleNotFoundError as error:
+        if not entry.extra:
+            raise
+        message = f"{entry.name} needs {error.name}: pip install bulkwriter[{entry.extra}]"
+        raise MisconfigurationError(message) from error
+    return kind
 
 
 def _share_out(options: dict[str, Any], kind: Callable[..., Backend]) -> tuple[dict[str, Any], dict[str, Any]]:
