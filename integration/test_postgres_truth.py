@@ -1,4 +1,4 @@
-"""What callers are told when the wire breaks, the server goes away, or somebody else is in the way: always what is so."""
+"""What callers are told when the wire breaks, the server goes away, or others are in the way: always what is so."""
 
 from __future__ import annotations
 

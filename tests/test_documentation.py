@@ -2,7 +2,8 @@
 
 The blocks of a file are run in order and share their names, in an empty folder; ``await`` may stand at top level. What
 stands as a comment behind a ``print`` is what it prints, where it is not prose: words that begin in lower case. A block
-that truly cannot run here has a comment above it: ``<!-- not run: needs PostgreSQL -->``.
+that truly cannot run here has a comment above it: ``<!-- not run: needs PostgreSQL -->``; where that server is at hand,
+in ``integration/``, it is run as well.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -73,17 +74,28 @@ def blocks_of(path: Path) -> Iterator[Block]:
         before = line.strip() or before
 
 
-async def run_blocks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the Python blocks of a file, each with the names of those before it."""
+async def run_blocks(
+    path: Path, monkeypatch: pytest.MonkeyPatch, at_hand: Mapping[str, tuple[str, str]] | None = None
+) -> None:
+    """Run the Python blocks of a file, each with the names of those before it.
+
+    Args:
+        path: The file.
+        monkeypatch: Pytest's.
+        at_hand: By the reason why blocks are not run, what is at hand all the same: the address that stands in them,
+            and the one to put in its place.
+    """
+    at_hand = at_hand or {}
     module = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", module)
     vars(module)["print"] = checking_print(path)
     for block in blocks_of(path):
-        if block.language != "python" or block.reason is not None:
+        if block.language != "python" or (block.reason is not None and block.reason not in at_hand):
             continue
+        there, here = at_hand.get(block.reason or "", ("", ""))
         # As many empty lines before it as there are lines above: a traceback then shows the line of the document.
         code = compile(
-            "\n" * block.line + block.text,
+            "\n" * block.line + (block.text.replace(there, here) if there else block.text),
             str(path),
             "exec",
             flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from bulkwriter.errors import RowRejectedError
 
 MOST_SUBTRANSACTIONS: Final = 60
-MOST_ROWS: Final = 1000
-"""Rows that are sent to one loop; of those that go one by one, not more than a transaction can take."""
+MOST_VALUES: Final = 4000
+"""Values that are sent to one loop: making text of them takes about 2 ms. Of rows that go one by one, not more are sent
+than a transaction can take."""
 
 _LARGEST_STEP: Final = 64
 _STEP_AFTER_FAILURE: Final = 8
@@ -43,7 +44,8 @@ class Loop:
 
     def __init__(self, statements: Statements, *, is_bounded: bool) -> None:
         self._statements = statements
-        self.most_rows: int = MOST_ROWS if statements.can_be_several or not is_bounded else MOST_SUBTRANSACTIONS
+        rows = max(MOST_SUBTRANSACTIONS, MOST_VALUES // len(statements.columns))
+        self.most_rows: int = rows if statements.can_be_several or not is_bounded else MOST_SUBTRANSACTIONS
         arrays = range(len(statements.columns))
         settings = ", ".join(f"pg_catalog.set_config('bulkwriter.a{n}', ${n + 1}::text[]::text, true)" for n in arrays)
         self.send: str = f"SELECT {settings}"

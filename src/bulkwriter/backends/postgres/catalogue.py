@@ -19,10 +19,6 @@ SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::te
   pg_catalog.has_table_privilege(c.oid, 'INSERT') OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
   c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid) AS has_row_security,
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3', '4')) AS has_rules,
-  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable) OR
-  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgdeferrable) AS checks_late,
-  EXISTS (SELECT FROM pg_catalog.pg_constraint k
-    WHERE k.conrelid = c.oid AND k.confrelid = c.oid AND k.contype = 'f') AS refers_to_itself,
   {FINGERPRINT.format(oid="c.oid")} AS fingerprint,
   pg_catalog.current_setting('server_version_num')::int AS version
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

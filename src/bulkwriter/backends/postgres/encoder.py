@@ -81,6 +81,11 @@ def why_unfit(error: Exception) -> str:
     return str(error) if isinstance(error, UnfitError) else f"encoding it failed with {kind_of(error)}"
 
 
+def _dumps(value: Any) -> str:
+    """Return a value as JSON; ``None`` is no JSON here but NULL, and left to the slower way."""
+    return _refuse(value) if value is None else dumps(value)
+
+
 def _refuse(value: Any) -> NoReturn:
     raise UnfitError(kind_of(value))
 
@@ -89,7 +94,7 @@ def _generated(kinds: Sequence[Kind], *, may_be_none: bool) -> Callable[[Sequenc
     """Return a function that encodes rows up to the first odd one, and returns how many those are."""
     names = {
         "refuse": _refuse,
-        "dumps": dumps,
+        "dumps": _dumps,
         "date": dt.date,
         "EPOCH": binary.EPOCH,
         "NAIVE_EPOCH": binary.NAIVE_EPOCH,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn, TypeVar
 
-from bulkwriter.backends.postgres.driver import CLIENT_ERRORS, ServerError, WrongAddressError
+from bulkwriter.backends.postgres.driver import ServerError, WrongAddressError
 from bulkwriter.contract import NotApplied
 from bulkwriter.errors import (
     BackendUnavailableError,
@@ -76,14 +76,6 @@ def code_of(error: BaseException) -> str | None:
 def may_be_stale(error: BaseException) -> bool:
     """Whether an error may come of a table that is no longer what it was when it was looked up."""
     return isinstance(error, StaleTableError) or code_of(error) in _MAY_BE_STALE
-
-
-def is_connection_lost(error: BaseException) -> bool:
-    """Whether an error means that the connection is of no more use."""
-    code = code_of(error)
-    if code is not None:
-        return code.startswith(("08", "57P")) or code in {"25006", "25P03"}
-    return isinstance(error, CLIENT_ERRORS)
 
 
 def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> bool:

@@ -64,11 +64,6 @@ class Statements:
         self._names = ", ".join(map(quoted, self.names))
         self.outcome: str = self._outcome()
 
-    @property
-    def tells_apart(self) -> bool:
-        """Whether an upsert can tell what it inserted from what it updated."""
-        return self.outcome != f"'{STORED}'"
-
     # -- many rows
 
     def insert(self, *, is_sorted: bool) -> str:

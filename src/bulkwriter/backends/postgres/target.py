@@ -77,8 +77,6 @@ class Table:
         may_swallow_inserts: Whether a trigger may drop, or change, a row before it is inserted.
         may_swallow_updates: Whether a trigger may drop an update.
         may_swallow_deletes: Whether a trigger may drop a delete.
-        checks_late: Whether a constraint or trigger acts only at COMMIT.
-        refers_to_itself: Whether a foreign key refers to the table itself.
         version: The server's version, as a number: 180001.
     """
 
@@ -96,8 +94,6 @@ class Table:
     may_swallow_inserts: bool
     may_swallow_updates: bool
     may_swallow_deletes: bool
-    checks_late: bool
-    refers_to_itself: bool
     version: int
 
     @property
@@ -214,8 +210,6 @@ async def _described(connection: Connection, label: str, row: Row) -> Table:
         may_swallow_inserts=triggers["inserts"] or row["kind"] == "v",
         may_swallow_updates=triggers["updates"] or row["kind"] == "v",
         may_swallow_deletes=triggers["deletes"] or row["kind"] == "v",
-        checks_late=row["checks_late"],
-        refers_to_itself=row["refers_to_itself"],
         version=row["version"],
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -67,6 +69,10 @@ def text_of_other(value: Any) -> str:
         value = value.value
     if isinstance(value, str):
         return value
+    if isinstance(value, int | decimal.Decimal) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, dt.time) and value.tzinfo is not None:
+        return value.isoformat()
     if isinstance(value, dict):
         return _hstore(value)
     if isinstance(value, list):
