@@ -71,6 +71,8 @@ class Attempting:
     async def _run(self, session: Session, attempt: Attempt, progress: Progress) -> Reply:
         """Write a batch, and once more if the table has turned out to be another than it was, or the work is known."""
         tombstone: Entry | None = None
+        if self._parts.book is not None and self._parts.book.may_know(attempt):
+            tombstone = await self._look_up(session, attempt)
         for _ in range(_MOST_ROUNDS):
             seen = self._parts.table
             try:
@@ -104,11 +106,9 @@ class Attempting:
         return await CarefulWriting(task).write()
 
     def _is_about_ledger(self, error: Exception) -> bool:
-        """Whether the ledger has this identity already: found before, or when the entry was written."""
+        """Whether the ledger has this identity already, as turned out when the entry was to be written."""
         if self._parts.book is None:
             return False
-        if errors.code_of(error) == errors.KNOWN_WORK:
-            return True
         if isinstance(error, LedgerMovedError):
             return True
         is_duplicate = errors.code_of(error) == "23505"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, refuse
 from bulkwriter.backends.postgres.sql import literal
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.options import Options
     from bulkwriter.contract import Attempt, Reply
+
+
+_DRAWN: Final = re.compile(r"[0-9a-f]{32}")
+"""What ``Attempt`` names itself, where its caller has no name for it."""
 
 
 class Book:
@@ -55,14 +60,14 @@ class Book:
             message = f"the ledger {self._name} needs the privileges SELECT, INSERT, UPDATE and DELETE (42501)"
             refuse(message, self._options.table)
 
-    def knows(self, attempt: Attempt) -> str:
-        """Return SQL that says whether the ledger has an attempt's identity.
+    def may_know(self, attempt: Attempt) -> bool:
+        """Whether it is worth looking first: an identity that was drawn at random is new.
 
         Raises:
             MisconfigurationError: No ledger could hold this identity.
         """
         check_identity(attempt.identity)
-        return f"EXISTS (SELECT FROM {self._name} WHERE identity ={literal(attempt.identity)})"
+        return _DRAWN.fullmatch(attempt.identity) is None
 
     async def look_up(self, connection: Connection, attempt: Attempt) -> Entry | None:
         """Return what is known of an attempt's identity."""

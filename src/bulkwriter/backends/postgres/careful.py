@@ -30,7 +30,7 @@ _LARGEST_STEP: Final = 64
 _STEP_AFTER_FAILURE: Final = 8
 """A step that failed is tried again in parts of an eighth: one bad row among 64 costs 1 + 8 + 8 subtransactions."""
 
-BEFORE: Final = "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL extra_float_digits = 1"
+SETTINGS: Final = "; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL extra_float_digits = 1"
 """Constraints speak at once, of the row that breaks them; and floating-point numbers keep all their digits as text."""
 
 

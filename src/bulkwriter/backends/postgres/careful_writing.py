@@ -32,6 +32,8 @@ class CarefulWriting:
         self._progress = task.progress
         self._loop = task.parts.loop_for(task.statements)
         self._verdicts: dict[int, Verdict] = {}
+        # Before a row is told that its value is unfit, it must be certain that the table is what it is taken for.
+        self._has_unfit = False
 
     async def write(self) -> Reply:
         """Write, and return a verdict for every row.
@@ -52,9 +54,8 @@ class CarefulWriting:
         return self._progress.reply()
 
     async def _begin(self) -> None:
-        transaction = self._progress.enter()
-        before = self._task.beginning(is_copy=False)
-        await self._session.begin(transaction, f"{before}; {careful.BEFORE}")
+        self._progress.enter()
+        await self._session.begin(careful.SETTINGS)
 
     async def _some(self, left: Sequence[int]) -> int:
         """Write the first of these rows; return how many have their verdict now."""
@@ -62,8 +63,7 @@ class CarefulWriting:
         unfit: parameters.Unfit = {}
         rows = [self._rows[index] for index in taken]
         arrays, sent = parameters.texts(self._statements, rows, taken, unfit)
-        if unfit:
-            await self._task.check_table()
+        self._has_unfit = self._has_unfit or bool(unfit)
         for index, (column, why) in unfit.items():
             self._verdicts[index] = errors.refused(why, self._statements.table.label, column)
         if not sent:
@@ -95,4 +95,4 @@ class CarefulWriting:
     async def _commit(self) -> None:
         verdicts, self._verdicts = self._verdicts, {}
         self._progress.expect(verdicts)
-        await self._task.commit()
+        await self._task.commit(check_table=self._has_unfit)

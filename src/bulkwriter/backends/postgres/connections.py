@@ -79,9 +79,7 @@ class Connections:
             if not session.connection.is_closed():
                 return session
         if self._options.pool is not None:
-            session = Session(await self._options.pool.acquire())
-            session.connection.add_log_listener(session.listen)
-            return session
+            return Session(await self._options.pool.acquire())
         return await self._connect()
 
     async def _connect(self) -> Session:
@@ -126,17 +124,13 @@ class Connections:
             self._is_behind_a_pooler = True
             await _close(connection, force=True)
             return await self._connected()
-        session = Session(connection)
-        connection.add_log_listener(session.listen)
-        return session
+        return Session(connection)
 
     async def _give_back(self, session: Session) -> None:
         connection = session.connection
         if not session.is_at_rest:
             connection.terminate()
         if self._options.pool is not None:
-            with contextlib.suppress(Exception):
-                connection.remove_log_listener(session.listen)
             await _release(self._options.pool, connection)
         elif self._is_closed:
             await _close(connection, force=not session.is_at_rest)

@@ -11,7 +11,7 @@ import asyncpg
 from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 Row: TypeAlias = Any
 """A row of a result, by place and by name."""
@@ -74,12 +74,6 @@ class Connection(Protocol):
 
     def get_server_pid(self) -> int:
         """Return the process that serves it."""
-
-    def add_log_listener(self, callback: Callable[..., Any]) -> None:
-        """Call back with every message that is no error."""
-
-    def remove_log_listener(self, callback: Callable[..., Any]) -> None:
-        """Call back no more."""
 
 
 class Pool(Protocol):

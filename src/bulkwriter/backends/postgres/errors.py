@@ -47,13 +47,8 @@ NEVER_A_ROWS: Final = (
 
 _MISCONFIGURED: Final = ("0A", "0P", "26", "28", "3D", "3F", "42", "F0")
 
-STALE: Final = "BW001"
-"""Raised by our own check: the table's columns are not what they were when it was looked up."""
-KNOWN_WORK: Final = "BW002"
-"""Raised by our own check: the ledger knows this batch's identity already."""
-
 # What can be told of a table that has changed: it is looked up again. 0A000 is COPY into a table with row security.
-_MAY_BE_STALE: Final = frozenset({STALE, "0A000", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
+_MAY_BE_STALE: Final = frozenset({"0A000", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
 
 
 class RolledBackError(Exception):
@@ -85,7 +80,7 @@ def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> boo
         return False
     if code == "54000" or (code == "42501" and has_row_security):
         return True
-    return not code.startswith(NEVER_A_ROWS) and code not in {STALE, KNOWN_WORK}
+    return not code.startswith(NEVER_A_ROWS)
 
 
 def rejected(error: BaseException, table: str) -> RowRejectedError:

@@ -22,7 +22,7 @@ would silently change is refused.
 arrays                                lists and tuples, also nested
 ranges                                ``asyncpg.Range`` and what has its attributes, or text
 composite types                       a tuple of the fields, a mapping of them, or text
-anything else                         ``str``, as PostgreSQL reads the type, and ``int`` and ``Decimal``; ``dict`` for hstore,
+anything else                         ``str`` as PostgreSQL reads the type, ``int``, ``Decimal``; ``dict`` for hstore,
                                       numbers in a list for pgvector's types, ``asyncpg.BitString`` for bit, ``time``
                                       with a time zone for timetz
 ====================================  ==============================================================================

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bulkwriter.backends.postgres import catalogue
 from bulkwriter.backends.postgres.book import Book
 from bulkwriter.backends.postgres.careful import Loop
 from bulkwriter.backends.postgres.connections import Connections
 from bulkwriter.backends.postgres.encoder import Encoder
-from bulkwriter.backends.postgres.errors import KNOWN_WORK, STALE, refuse
+from bulkwriter.backends.postgres.errors import refuse
 from bulkwriter.backends.postgres.keys import KeyReader
-from bulkwriter.backends.postgres.session import TELL
-from bulkwriter.backends.postgres.sql import literal
 from bulkwriter.backends.postgres.statements import Statements, identifying_key
 from bulkwriter.backends.postgres.target import Table, find_table
 from bulkwriter.errors import BackendUnavailableError
@@ -22,8 +19,10 @@ if TYPE_CHECKING:
 
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.options import Options
-    from bulkwriter.contract import Attempt, Operation, Plan
-    from bulkwriter.ledger import Entry
+    from bulkwriter.contract import Operation, Plan
+
+FEW_ROWS: Final = 20
+"""So many rows of a plain insert, and fewer, take a round trip less by an array for each column than by COPY."""
 
 _MOST_PLANS: Final = 128
 
@@ -134,8 +133,8 @@ class Parts:
         """Whether many rows of a statement can be told apart afterwards: in a conflict, by their key."""
         return statements.on_conflict == "error" or statements.has_key
 
-    def path_for(self, statements: Statements) -> str:
-        """Return the way in which rows are written where nothing speaks against it.
+    def path_for(self, statements: Statements, rows: int = FEW_ROWS + 1) -> str:
+        """Return the way in which so many rows are written where nothing speaks against it.
 
         Raises:
             MisconfigurationError: The way that was forced is not possible.
@@ -150,25 +149,9 @@ class Parts:
             refuse(f'table {self.table.label}: method="executemany" is not possible: {message}', self.table.label)
         if method != "auto":
             return method
-        may_be_told = statements.on_conflict == "error" and not statements.returning
-        return "copy" if why_not is None and may_be_told and not self.table.may_swallow_inserts else "unnest"
-
-    # -- the first commands of a transaction
-
-    def beginning(self, attempt: Attempt, table: Table, tombstone: Entry | None, *, is_copy: bool) -> str:
-        """Return the commands that begin a transaction, check what must not have changed, and tell its number."""
-        checks = ""
-        if is_copy:
-            # The lock is the one that COPY takes. From here on nobody can change the columns until the commit.
-            now = catalogue.FINGERPRINT.format(oid=table.oid)
-            there = f"pg_catalog.to_regclass({literal(table.sql_name)})::oid IS DISTINCT FROM {table.oid}"
-            changed = f"{now} IS DISTINCT FROM '{table.fingerprint}'"
-            checks += f"IF {there} OR {changed} THEN RAISE 'the table has changed' USING ERRCODE = '{STALE}'; END IF; "
-        if self.book is not None and tombstone is None:
-            checks += f"IF {self.book.knows(attempt)} THEN RAISE 'known' USING ERRCODE = '{KNOWN_WORK}'; END IF; "
-        block = f"BEGIN {checks}{TELL}; END"
-        lock = f"LOCK TABLE ONLY {table.sql_name} IN ROW EXCLUSIVE MODE; " if is_copy else ""
-        return f"BEGIN; {lock}DO {literal(block)}"
+        is_plain = statements.on_conflict == "error" and not statements.returning
+        may_be_copied = is_plain and why_not is None and not self.table.may_swallow_inserts
+        return "copy" if may_be_copied and rows > FEW_ROWS else "unnest"
 
     # -- checks
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import driver
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
 
     from bulkwriter.backends.postgres.driver import Connection
 
-_TOLD = re.compile(r"bulkwriter (\d+) (.*)")
-
 INCARNATION: Final = (
     "extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text || '/' || "
     "coalesce(extract(epoch FROM pg_catalog.pg_stat_get_bgwriter_stat_reset_time())::text, '')"
@@ -22,8 +19,8 @@ INCARNATION: Final = (
 """Which run of the server it is. A crash of one process restarts all others without a new start time of the first; but
 the figures are reset then: https://www.postgresql.org/docs/current/monitoring-stats.html."""
 
-TELL: Final = f"RAISE INFO 'bulkwriter % %', pg_catalog.pg_current_xact_id(), {INCARNATION}"
-"""Tells a transaction's number, in a DO block. INFO is sent whatever ``client_min_messages`` says, and at once."""
+IDENTIFY: Final = f"SELECT pg_catalog.pg_current_xact_id()::text, {INCARNATION}"
+"""Tells the number of a transaction, and the run of the server that gave it."""
 
 
 class Transaction:
@@ -56,61 +53,54 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.is_at_rest: bool = True
-        self._transaction: Transaction | None = None
-
-    def listen(self, _connection: object, message: Any) -> None:
-        """Hear what the server says besides its answers: the number of the transaction."""
-        found = _TOLD.fullmatch(getattr(message, "message", None) or "")
-        if found is not None and self._transaction is not None:
-            self._transaction.number, self._transaction.incarnation = found.groups()
 
     def drop(self) -> None:
         """Drop the connection, whatever it is doing."""
         self.is_at_rest = False
         self.connection.terminate()
 
-    async def begin(self, transaction: Transaction, before: str) -> None:
-        """Begin a transaction, run some commands in it, and learn its number."""
-        self._enter(transaction)
-        await self.connection.execute(before)
+    async def begin(self, with_settings: str = "") -> None:
+        """Begin a transaction, with some settings of its own."""
+        self.is_at_rest = False
+        await self.connection.execute(f"BEGIN{with_settings}")
 
     async def begin_with_copy(
-        self,
-        transaction: Transaction,
-        before: str,
-        table: tuple[str, str],
-        columns: Sequence[str],
-        source: AsyncIterator[bytes],
+        self, table: tuple[str, str], columns: Sequence[str], source: AsyncIterator[bytes]
     ) -> int:
-        """Begin a transaction with some commands and a COPY; return how many rows the server has taken."""
-        self._enter(transaction)
-        return await driver.copy(self.connection, before, table, columns, source)
-
-    def _enter(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+        """Begin a transaction with a COPY; return how many rows the server has taken."""
         self.is_at_rest = False
+        return await driver.copy(self.connection, "BEGIN", table, columns, source)
 
-    async def commit(self, before: str = "") -> None:
+    async def identify(self, transaction: Transaction, besides: str = "NULL") -> Any:
+        """Learn the number of the open transaction: without it, nobody could find out what became of it.
+
+        Args:
+            transaction: Where to note it.
+            besides: SQL for something else to be asked in the same round trip.
+
+        Returns:
+            That.
+        """
+        row = await self.connection.fetchrow(f"{IDENTIFY}, {besides}")
+        assert row is not None
+        transaction.number, transaction.incarnation, answer = row
+        return answer
+
+    async def commit(self, transaction: Transaction, before: str = "") -> None:
         """Commit. When this returns, it is certain.
 
         Args:
+            transaction: What is open; its number must be known.
             before: A command to run before, in the same round trip.
 
         Raises:
             RolledBackError: It was rolled back, for whatever went wrong in it before.
         """
-        transaction = self._transaction
-        assert transaction is not None
-        if transaction.number is None:
-            # The message was lost: without its number, nobody could find out what became of it.
-            row = await self.connection.fetchrow(f"SELECT pg_catalog.pg_current_xact_id()::text, {INCARNATION}")
-            assert row is not None
-            transaction.number, transaction.incarnation = row
+        assert transaction.number is not None, "a transaction is committed only if its fate can be found out"
         transaction.is_ending = True
         tag = await self.connection.execute(f"{before}; COMMIT" if before else "COMMIT")
         if tag != "COMMIT":
             raise RolledBackError
-        self._transaction = None
         self.is_at_rest = True
 
     async def rollback(self) -> None:
@@ -121,5 +111,4 @@ class Session:
         """
         if not self.is_at_rest:
             await self.connection.execute("ROLLBACK")
-            self._transaction = None
             self.is_at_rest = True

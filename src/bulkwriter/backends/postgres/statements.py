@@ -1,11 +1,14 @@
 """The SQL for one plan on one table, made once."""
 
+# ruff: noqa: S608 - SQL is what is made here, of names that are quoted and of the caller's own expressions
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres.errors import refuse
 from bulkwriter.backends.postgres.kinds import Interval, Kind, Moment, Numeric, Time, Timestamp
+from bulkwriter.backends.postgres.session import IDENTIFY
 from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
@@ -70,8 +73,8 @@ class Statements:
         """Return the statement that writes many rows, given an array for each column.
 
         Its answer has the number of each row that was written, counted from 1; what became of it; how many were
-        written altogether; and the columns to give back. Without conflicts and without columns to give back, it has
-        no answer but how many rows it wrote.
+        written altogether; and the columns to give back. Without conflicts and without columns to give back, its answer
+        is the number of the transaction, the run of the server, and how many rows it wrote.
 
         Args:
             is_sorted: Whether the rows come in the order in which their keys are to be locked.
@@ -79,22 +82,23 @@ class Statements:
         if self.on_conflict != "error":
             return self._insert_told(is_sorted=is_sorted)
         if not self.returning:
-            return f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._rows('u.o')}"
+            insert = f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._rows('u.o')}"
+            return f"WITH w AS ({insert} RETURNING 1) {IDENTIFY}, (SELECT count(*) FROM w)"
         if self.table.version >= _WITH_MERGE_RETURNING:
             return self._merge()
         insert = f"INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}{self._rows('u.o')}"
         return (
-            f"WITH w AS ({insert} RETURNING {self._given_back}) "  # noqa: S608
+            f"WITH w AS ({insert} RETURNING {self._given_back}) "
             f"SELECT row_number() OVER () AS o, '{INSERTED}', count(*) OVER (), w.* FROM w"
         )
 
     def delete(self) -> str:
         """Return the statement that deletes many rows, given an array for each column of the key."""
-        return f"DELETE FROM {self.table.sql_name} AS t USING {self._arrays} WHERE {self._same_as_given}"  # noqa: S608
+        return f"DELETE FROM {self.table.sql_name} AS t USING {self._arrays} WHERE {self._same_as_given}"
 
     def still_there(self) -> str:
         """Return the query that tells how many of the keys are in the table."""
-        return f"SELECT count(*) FROM {self.table.sql_name} AS t, {self._arrays} WHERE {self._same_as_given}"  # noqa: S608
+        return f"SELECT count(*) FROM {self.table.sql_name} AS t, {self._arrays} WHERE {self._same_as_given}"
 
     def execute_many(self) -> str:
         """Return the statement that writes one row, given its values."""
@@ -117,18 +121,18 @@ class Statements:
 
     def _rows(self, order: str) -> str:
         values = ", ".join(f"CAST(u.c{number} AS {column.type_name})" for number, column in enumerate(self.columns))
-        return f"SELECT {values} FROM {self._arrays} ORDER BY {order}"  # noqa: S608
+        return f"SELECT {values} FROM {self._arrays} ORDER BY {order}"
 
     def _source(self) -> str:
         values = ", ".join(
             f"CAST(u.c{number} AS {column.type_name}) AS c{number}" for number, column in enumerate(self.columns)
         )
-        return f"SELECT {values}, u.o FROM {self._arrays} ORDER BY u.o"  # noqa: S608
+        return f"SELECT {values}, u.o FROM {self._arrays} ORDER BY u.o"
 
     def _merge(self) -> str:
         values = ", ".join(f"s.c{number}" for number in range(len(self.columns)))
         return (
-            f"WITH w AS (MERGE INTO {self.table.sql_name} AS t USING ({self._source()}) AS s ON false "  # noqa: S608
+            f"WITH w AS (MERGE INTO {self.table.sql_name} AS t USING ({self._source()}) AS s ON false "
             f"WHEN NOT MATCHED THEN INSERT ({self._names}) {self._overriding}VALUES ({values}) "
             f"RETURNING s.o, {self._given_back}) "
             f"SELECT w.o, '{INSERTED}', count(*) OVER (), {self._numbered('w.r', self.returning)} FROM w"
@@ -142,7 +146,7 @@ class Statements:
         wanted = f", {self._numbered('w.r', self.returning)}" if self.returning else ""
         same = " AND ".join(f"{self._rounded(place)} = w.k{number}" for number, place in enumerate(self._key_places))
         return (
-            f"WITH s AS MATERIALIZED ({self._source()}), "  # noqa: S608
+            f"WITH s AS MATERIALIZED ({self._source()}), "
             f"w AS (INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}"
             f"SELECT {values} FROM s ORDER BY {order} {self._conflict_clause()} "
             f"RETURNING {self.outcome} AS outcome, {keys}{given_back}) "
@@ -228,7 +232,7 @@ class Statements:
         """Return the command that writes rows ``i`` to ``j`` of a plain insert."""
         values = ", ".join(self._value(number, "g") for number in range(len(self.columns)))
         return (
-            f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}"  # noqa: S608
+            f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}"
             f"SELECT {values} FROM pg_catalog.generate_series(i, j) AS g ORDER BY g;"
         )
 
@@ -244,7 +248,7 @@ class Statements:
         same = self._same_as_row
         left = f"IF EXISTS (SELECT FROM {self.table.sql_name} AS t WHERE {same}) THEN told := 'w'; END IF;"
         check = left if self.table.may_swallow_deletes else ""
-        return f"DELETE FROM {self.table.sql_name} AS t WHERE {same}; told := 'd'; {check}"  # noqa: S608
+        return f"DELETE FROM {self.table.sql_name} AS t WHERE {same}; told := 'd'; {check}"
 
     @property
     def _same_as_row(self) -> str:

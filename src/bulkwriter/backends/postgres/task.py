@@ -37,35 +37,38 @@ class Task:
     progress: Progress
     tombstone: Entry | None
 
-    def beginning(self, *, is_copy: bool) -> str:
-        """Return the commands that begin a transaction."""
-        return self.parts.beginning(self.attempt, self.statements.table, self.tombstone, is_copy=is_copy)
-
-    async def check_table(self) -> None:
-        """See that the table is still what the rows were converted for, before one is told that it is bad.
-
-        Raises:
-            StaleTableError: It is not.
-        """
-        now = catalogue.FINGERPRINT.format(oid=self.statements.table.oid)
-        if await self.session.connection.fetchval(f"SELECT {now}") != self.statements.table.fingerprint:
-            raise StaleTableError
-
-    async def commit(self) -> None:
+    async def commit(self, *, check_table: bool) -> None:
         """Commit what the progress expects, with the ledger's entry if there is one.
 
+        Args:
+            check_table: Whether to see first that the table is still what the rows were encoded for. By now the rows
+                themselves hold a lock against any change, so that it stays so.
+
         Raises:
+            StaleTableError: It is not; nothing is committed.
             LedgerMovedError: Somebody else has taken the tombstone's place; nothing is committed.
             RolledBackError: Nothing is committed.
             ServerError: Nothing is committed, unless the progress says that it is doubtful.
         """
-        record, book, connection = "", self.parts.book, self.session.connection
-        if book is not None:
-            reply = self.progress.reply()
-            if self.tombstone is None:
-                record = book.record(self.attempt, reply)
-            else:
-                await book.replace(connection, self.attempt, reply, self.tombstone)
-            await book.prune(connection)
-        await self.session.commit(record)
+        transaction, table = self.progress.transaction, self.statements.table
+        assert transaction is not None
+        if check_table:
+            now = catalogue.FINGERPRINT.format(oid=table.oid)
+            if await self.session.identify(transaction, now) != table.fingerprint:
+                raise StaleTableError
+        elif transaction.number is None:
+            await self.session.identify(transaction)
+        await self.session.commit(transaction, await self._record())
         self.progress.commit()
+
+    async def _record(self) -> str:
+        """Return the command that writes the ledger's entry, if there is one to be written along with COMMIT."""
+        book, connection = self.parts.book, self.session.connection
+        if book is None:
+            return ""
+        reply = self.progress.reply()
+        await book.prune(connection)
+        if self.tombstone is None:
+            return book.record(self.attempt, reply)
+        await book.replace(connection, self.attempt, reply, self.tombstone)
+        return ""

@@ -48,7 +48,7 @@ class Writing:
         self._statements = task.statements
         self._progress = task.progress
         self._table = task.statements.table
-        self._path = task.parts.path_for(task.statements)
+        self._path = task.parts.path_for(task.statements, len(task.attempt.rows))
         self._rows: Sequence[Any] = task.attempt.rows
         self._indexes: Sequence[int] = range(len(task.attempt.rows))
         # By place while rows are copied, else by index.
@@ -92,12 +92,9 @@ class Writing:
 
     async def _copy_once(self) -> None:
         self._unfit.clear()
-        transaction = self._progress.enter()
-        before = self._task.beginning(is_copy=True)
+        self._progress.enter()
         names = (self._table.schema, self._table.name)
-        copied = await self._session.begin_with_copy(
-            transaction, before, names, self._statements.names, self._encoded()
-        )
+        copied = await self._session.begin_with_copy(names, self._statements.names, self._encoded())
         if copied != len(self._rows) - len(self._unfit):
             raise NeedsCareError
         await self._finish({}, INSERTED)
@@ -157,9 +154,18 @@ class Writing:
             if is_told:
                 rows = await self._session.connection.fetch(sql, *arrays)
                 self._note(rows, indexes, verdicts)
-            elif await self._session.connection.execute(sql, *arrays) != f"INSERT 0 {len(indexes)}":
+            elif await self._inserted(sql, arrays) != len(indexes):
                 raise NeedsCareError
         await self._finish(verdicts, None if is_told else INSERTED)
+
+    async def _inserted(self, sql: str, arrays: list[list[Any]]) -> int:
+        """Insert rows, learn the number of the transaction with it, and return how many there are."""
+        transaction = self._progress.transaction
+        row = await self._session.connection.fetchrow(sql, *arrays)
+        assert transaction is not None
+        assert row is not None
+        transaction.number, transaction.incarnation, count = row
+        return int(count)
 
     def _note(self, rows: list[Any], indexes: Sequence[int], verdicts: dict[int, Verdict]) -> None:
         """Note what each row was told, if it is certain which is which.
@@ -228,9 +234,8 @@ class Writing:
         return True
 
     async def _begin(self) -> None:
-        transaction = self._progress.enter()
-        before = self._task.beginning(is_copy=False)
-        await self._session.begin(transaction, before)
+        self._progress.enter()
+        await self._session.begin()
 
     def _stretches(self) -> Any:
         step = max(1, _VALUES_A_STATEMENT // len(self._statements.names))
@@ -242,11 +247,9 @@ class Writing:
 
     async def _finish(self, verdicts: dict[int, Verdict], usual: Verdict | None) -> None:
         """Write the ledger's entry, if there is one, and commit."""
-        if self._unfit and self._path != "copy":
-            await self._task.check_table()
         for place, (column, why) in self._unfit.items():
             index = self._indexes[place] if self._path == "copy" else place
             verdicts[index] = errors.refused(why, self._table.label, column)
         verdicts.update(self._bad)
         self._progress.expect(verdicts, usual)
-        await self._task.commit()
+        await self._task.commit(check_table=self._path == "copy" or bool(self._unfit))
