@@ -93,7 +93,7 @@ class TestBadRows:
     async def test_a_twin_of_a_row_that_is_bad_itself_is_no_duplicate(self, table: Scratch) -> None:
         """COPY names the second row, a duplicate of the first; but the first fails its foreign key."""
         rows = [(5, "bad", 1, 7), (5, "good", 1, 1), (6, "good", 1, 1)]
-        async with opened(table) as backend:
+        async with opened(table, method="copy") as backend:
             assert told(await write(backend, "id name v parent", rows)) == [
                 "ForeignKeyViolation", "inserted", "inserted"
             ]  # fmt: skip
@@ -171,10 +171,11 @@ class TestTriggers:
             WriteResult(Outcome.UPDATED, {"id": "a", "v": 1}), WriteResult(Outcome.INSERTED, {"id": "b", "v": 2})
         ]  # fmt: skip
 
-    async def test_a_trigger_that_comes_later_is_noticed(self, postgres: Scratch) -> None:
-        """The count of the COPY is checked before its COMMIT."""
+    @pytest.mark.parametrize("method", ["auto", "copy"])
+    async def test_a_trigger_that_comes_later_is_noticed(self, postgres: Scratch, method: str) -> None:
+        """What the server counts is checked before the COMMIT."""
         await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
-        async with opened(postgres) as backend:
+        async with opened(postgres, method=method) as backend:
             assert told(await write(backend, "id v", [(1, 1)])) == ["inserted"]
             await postgres.execute(BEFORE_TRIGGER.format(schema=postgres.schema))
             assert told(await write(backend, "id v", [(2, 2), (3, 13)])) == ["inserted", "CheckViolation"]
@@ -240,13 +241,26 @@ class TestTargets:
         """COPY is refused, and the table looked up again."""
         await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
         async with opened(postgres) as backend:
-            assert told(await write(backend, "id v", [(1, 1)])) == ["inserted"]
+            assert told(await write(backend, "id v", [(-number, 1) for number in range(30)])) == ["inserted"] * 30
             await postgres.execute(
                 "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;"
                 "CREATE POLICY p ON t USING (true) WITH CHECK (v < 100)"
             )
-            assert told(await write(backend, "id v", [(2, 1), (3, 100)])) == ["inserted", "CheckViolation"]
-            assert backend.paths == {"copy": 1, "careful": 1}
+            assert told(await write(backend, "id v", [(1, 1), (2, 100)])) == ["inserted", "CheckViolation"]
+            rows = [(number, 1) for number in range(10, 40)]
+            assert told(await write(backend, "id v", rows)) == ["inserted"] * 30
+            assert backend.paths == {"copy": 1, "careful": 1, "unnest": 1}
+
+    async def test_row_security_that_comes_in_the_midst_of_copies(self, postgres: Scratch) -> None:
+        """PostgreSQL refuses COPY then, and the rows go another way."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        async with opened(postgres) as backend:
+            await postgres.execute(
+                "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;"
+                "CREATE POLICY p ON t USING (true) WITH CHECK (v < 100)"
+            )
+            assert told(await write(backend, "id v", [(number, 1) for number in range(30)])) == ["inserted"] * 30
+            assert backend.paths == {"unnest": 1}
 
     @pytest.mark.parametrize("method", ["auto", "unnest", "executemany"])
     async def test_an_identity_that_is_always_generated_takes_what_it_is_given(
@@ -380,10 +394,11 @@ class TestConflicts:
 class TestStaleTables:
     """A table that others change while it is written to."""
 
-    async def test_a_column_that_becomes_another_type(self, postgres: Scratch) -> None:
+    @pytest.mark.parametrize("method", ["auto", "copy", "executemany"])
+    async def test_a_column_that_becomes_another_type(self, postgres: Scratch, method: str) -> None:
         """Asyncpg by itself would store 2 as 1e-323."""
         await postgres.execute("CREATE TABLE t (id bigint PRIMARY KEY, v bigint)")
-        async with opened(postgres) as backend:
+        async with opened(postgres, method=method) as backend:
             assert told(await write(backend, "id v", [(1, 1)])) == ["inserted"]
             await postgres.execute("ALTER TABLE t ALTER v TYPE float8")
             assert told(await write(backend, "id v", [(2, 2)])) == ["inserted"]
@@ -403,8 +418,8 @@ class TestStaleTables:
             await postgres.execute("DROP TABLE t")
             assert told(await write(backend, "id", [(1,)])) == ["Misconfiguration"]
             await postgres.execute("CREATE TABLE t (v text, id int PRIMARY KEY)")
-            assert told(await write(backend, "id", [(1,)])) == ["inserted"]
-            assert told(await write(backend, "id v", [(2, "x")])) == ["inserted"]
+            assert told(await write(backend, "id", [(number,) for number in range(30)])) == ["inserted"] * 30
+            assert told(await write(backend, "id v", [(30, "x")])) == ["inserted"]
 
     @pytest.mark.parametrize("policy", ["skip", "update"])
     async def test_among_conflicts(self, postgres: Scratch, policy: Any) -> None:

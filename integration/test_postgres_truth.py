@@ -440,10 +440,10 @@ class TestPools:
 
     async def test_a_lost_commit_through_a_pool(self, table: Scratch, wire: Wire) -> None:
         """Settled on another of its connections."""
-        async with asyncpg.create_pool(table.server.url(port=wire.port), min_size=1, max_size=4) as pool:
-            async with writing(table, pool) as writer:
-                wire.cut_after(commit())
-                assert told(await answers_of(writer, rows_of(20))) == ["inserted"] * 20
+        pool = asyncpg.create_pool(table.server.url(port=wire.port), min_size=1, max_size=4)
+        async with pool, writing(table, pool) as writer:
+            wire.cut_after(commit())
+            assert told(await answers_of(writer, rows_of(20))) == ["inserted"] * 20
         assert await stored(table) == list(range(20))
 
     async def test_more_writers_than_pgbouncer_has_sessions(self, table: Scratch, pgbouncer: PgBouncer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import enum
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from bulkwriter import MisconfigurationError
 from integration.postgres_tables import opened, told, write
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bulkwriter.backends.postgres import PostgresBackend
     from integration.servers.scratch import Scratch
 
 BERLIN = dt.timezone(dt.timedelta(hours=1))
@@ -31,7 +36,7 @@ class Mood(enum.Enum):
     HAPPY = "happy"
 
 
-WAYS = pytest.mark.parametrize("way", ["auto", "unnest", "executemany", "careful"])
+WAYS = pytest.mark.parametrize("way", ["copy", "unnest", "executemany", "careful"])
 
 GOOD: dict[str, list[Any]] = {
     "smallint": [0, -(2**15), 2**15 - 1],
@@ -75,6 +80,18 @@ GOOD: dict[str, list[Any]] = {
 }
 
 
+@contextlib.asynccontextmanager
+async def by_way(scratch: Scratch, way: str) -> AsyncIterator[PostgresBackend]:
+    """Open a backend that writes in one way, or skip the test where a type does not go that way."""
+    try:
+        async with opened(scratch, method="auto" if way == "careful" else way) as backend:
+            yield backend
+    except MisconfigurationError as error:
+        if "no binary form" not in str(error):
+            raise
+        pytest.skip("this type cannot be copied")
+
+
 @pytest.fixture
 async def types(postgres: Scratch) -> Scratch:
     """The schema with some types of its own."""
@@ -94,7 +111,7 @@ async def test_a_value_is_stored_as_it_was_given(types: Scratch, kind: str, way:
     await types.execute(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
     given = [*GOOD[kind], None]
     rows = [(number, _as_text(value) if kind == "point" else value) for number, value in enumerate(given)]
-    async with opened(types, method="auto" if way == "careful" else way) as backend:
+    async with by_way(types, way) as backend:
         assert set(told(await write(backend, "id v", rows, careful=way == "careful"))) == {"inserted"}
     stored = [row["v"] for row in await types.fetch("SELECT v FROM t ORDER BY id")]
     assert [_comparable(value) for value in stored] == [_comparable(value) for value in given]
@@ -129,7 +146,7 @@ async def test_other_objects_stand_for_what_they_hold(types: Scratch, way: str) 
         "CREATE TABLE t (id int PRIMARY KEY, m mood, u uuid, i inet, n numeric, f float8, b int, ba bytea, d short)"
     )
     rows = [(1, Mood.HAPPY, str(SOME_ID), "10.0.0.1", 0.1, 3, True, bytearray(b"x"), "abc")]
-    async with opened(types, method="auto" if way == "careful" else way) as backend:
+    async with by_way(types, way) as backend:
         assert told(await write(backend, "id m u i n f b ba d", rows, careful=way == "careful")) == ["inserted"]
     (row,) = await types.fetch("SELECT * FROM t")
     assert row == {
@@ -144,7 +161,7 @@ async def test_json_is_text_or_any_value(types: Scratch, kind: str, way: str) ->
     """``str`` is JSON text as it is; anything else is written as JSON."""
     await types.execute(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
     given = ['{"a": 1}', {"a": [1, None, "ü"]}, [1, {"b": 2}], 5, True, "null", None]
-    async with opened(types, method="auto" if way == "careful" else way) as backend:
+    async with by_way(types, way) as backend:
         rows = list(enumerate(given))
         assert set(told(await write(backend, "id v", rows, careful=way == "careful"))) == {"inserted"}
     *stored, null, nothing = [row["v"] for row in await types.fetch("SELECT v FROM t ORDER BY id")]
@@ -191,7 +208,7 @@ async def test_what_a_column_cannot_hold_is_refused_for_its_row_alone(types: Scr
     rows: list[tuple[Any, ...]] = [(-1, None)]
     for number, value in enumerate(UNFIT[kind]):
         rows += [(2 * number, value), (2 * number + 1, None)]
-    async with opened(types, method="auto" if way == "careful" else way) as backend:
+    async with by_way(types, way) as backend:
         answers = await write(backend, "id v", rows, careful=way == "careful")
     expected = "CheckViolation" if kind == "positive" else "InvalidValue"
     assert told(answers) == ["inserted"] + [expected, "inserted"] * len(UNFIT[kind])

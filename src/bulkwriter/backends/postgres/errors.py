@@ -47,8 +47,9 @@ NEVER_A_ROWS: Final = (
 
 _MISCONFIGURED: Final = ("0A", "0P", "26", "28", "3D", "3F", "42", "F0")
 
-# What can be told of a table that has changed: it is looked up again. 0A000 is COPY into a table with row security.
-_MAY_BE_STALE: Final = frozenset({"0A000", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
+# What can be told of a table that has changed: it is looked up again. 0A000 is COPY into a table that has got row
+# security meanwhile, and 42501 an INSERT into one.
+_MAY_BE_STALE: Final = frozenset({"0A000", "42501", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
 
 
 class RolledBackError(Exception):

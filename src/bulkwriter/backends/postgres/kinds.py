@@ -74,7 +74,7 @@ class Kind:
         Raises:
             UnfitError: No column of this kind can hold it.
         """
-        return texts.text_of_other(value)
+        return texts.storable(texts.text_of_other(value))
 
     def binary(self, value: Any) -> bytes:
         """Return the value as the type's receive function takes it. Only if ``has_binary``.
@@ -90,7 +90,7 @@ class Kind:
         Raises:
             UnfitError: No column of this kind can hold it.
         """
-        return texts.storable(str(self.canonical(value)))
+        return str(self.canonical(value))
 
     def sent(self, value: Any) -> Any:
         """Return the value as an element of an array of ``parameter``.
@@ -220,9 +220,7 @@ class Text(Kind):
         return self.canonical(value).encode()
 
     def are_sent_as_they_are(self, values: list[Any]) -> bool:
-        if not {str, type(None)}.issuperset(map(type, values)):
-            return False
-        return texts.is_storable("".join([value for value in values if value is not None]))
+        return texts.are_storable(values)
 
 
 class Bytes(Kind):
@@ -314,7 +312,9 @@ class Moment(Kind):
         return binary.microseconds(self.canonical(value) - binary.EPOCH)
 
     def text(self, value: Any) -> str:
-        # By way of UTC: PostgreSQL takes no offsets with seconds, as some historical ones are.
+        if value.__class__ is dt.datetime and value.tzinfo is dt.UTC:
+            return value.isoformat(" ")
+        # By way of UTC: PostgreSQL takes no offsets with fractions of seconds, as some of Python's are.
         since = self.canonical(value) - binary.EPOCH
         return (dt.datetime(2000, 1, 1) + since).isoformat(" ") + "+00"  # noqa: DTZ001 - its zone is written behind it
 
@@ -417,6 +417,9 @@ class Json(Kind):
 
     def binary(self, value: Any) -> bytes:
         return self._prefix + self.canonical(value).encode()
+
+    def are_sent_as_they_are(self, values: list[Any]) -> bool:
+        return texts.are_storable(values)
 
 
 class Jsonb(Json):

@@ -207,6 +207,10 @@ def check_options(table: Table, options: Options) -> None:
 
 
 def _all_writable(table: Table, options: Options) -> tuple[str, ...]:
+    """Return the columns that rows may have; of those that cannot be copied it is told when a row has one."""
     if options.columns is not None:
         return options.columns
-    return tuple(column.name for column in table.columns.values() if column.may_insert and not column.is_generated)
+    writable = [column for column in table.columns.values() if column.may_insert and not column.is_generated]
+    if options.method == "copy":
+        writable = [column for column in writable if column.kind.has_binary] or writable
+    return tuple(column.name for column in writable)

@@ -47,6 +47,13 @@ def is_storable(text: str) -> bool:
         return False
 
 
+def are_storable(values: list[Any]) -> bool:
+    """Whether a column's values are certainly all ``str`` or ``None``, and can be stored as they are."""
+    if not {str, type(None)}.issuperset(map(type, values)):
+        return False
+    return is_storable("".join([value for value in values if value is not None] if None in values else values))
+
+
 def storable(text: str) -> str:
     """Return the text.
 
