@@ -183,3 +183,18 @@ async def test_a_request_to_cancel_goes_through_and_is_counted(wire: Wire, clien
         await client.execute("SELECT pg_sleep(60)", timeout=0.1)
     assert await client.fetchval("SELECT 1") == 1
     assert wire.cancel_requests == 1
+
+
+async def test_a_message_that_is_held_arrives_when_its_sender_has_gone(
+    postgres: Scratch, wire: Wire, client: Any
+) -> None:
+    """A COMMIT that was given up long ago commits; everybody else is served meanwhile."""
+    fault = wire.hold_at(commit())
+    writing = asyncio.ensure_future(_in_a_transaction(client))
+    await fault.happened()
+    client.terminate()
+    with pytest.raises(GONE):
+        await writing
+    assert await postgres.value("SELECT count(*) FROM t") == 0
+    wire.released.set()
+    assert await _stored(postgres) == 1

@@ -40,6 +40,8 @@ _SETTINGS = {
     "log_min_messages": "warning",
     # A checkpoint in the middle of a test must not be what it happens to measure.
     "checkpoint_timeout": "1h",
+    # What is not committed is on no disk when a server is killed: only then are numbers of transactions given again.
+    "wal_writer_delay": "10s",
 }
 
 _STOPPED_BY: dict[str, signal.Signals] = {

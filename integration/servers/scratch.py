@@ -41,6 +41,12 @@ class Scratch:
         """Where the ordinary role ``writer`` finds the server. Tables are to be named with their schema."""
         return self.server.url()
 
+    def on(self, server: PostgresServer) -> Scratch:
+        """Return the same schema as it is on another server, a copy of this one."""
+        other = Scratch(server)
+        other.schema = self.schema
+        return other
+
     def name(self, table: str) -> str:
         """Return a table's name with the schema before it."""
         return f"{self.schema}.{table}"

@@ -21,10 +21,10 @@ def provide_standby(servers: Servers, server: AnyPostgres) -> PostgresServer:
     """Return the hot standby of a server, at work."""
     if not isinstance(server, PostgresServer):
         not_ours("postgres", URL_VARIABLES["postgres"])
-    return servers.get(("standby", server.port), lambda site: _copy(server, site))
+    return servers.get(("standby", server.port), lambda site: make_standby(server, site))
 
 
-def _copy(primary: PostgresServer, site: Site) -> PostgresServer:
+def make_standby(primary: PostgresServer, site: Site) -> PostgresServer:
     """Copy a running server by ``pg_basebackup``, and return its standby, not yet started.
 
     Raises:

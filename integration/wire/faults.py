@@ -17,6 +17,7 @@ class Action(enum.Enum):
     CUT_AFTER = "the server does it and says so; the answer is not passed on, and both ends are cut"
     CUT_AT_ONCE = "the message is passed on and the client is cut at once; the server hears of it when it has done it"
     SWALLOW = "the server does it and says so; the client never hears anything again, and nothing is cut"
+    HOLD = "the message is held until the wire is told to release it; it then arrives, whoever has gone meanwhile"
     FREEZE = "the message is not passed on, and neither is anything after it, until the wire thaws"
 
 

@@ -104,6 +104,8 @@ class Link:
             await self._wire.flow()
             self._to_server.write(message.raw)
             return True
+        if fault.action is Action.HOLD:
+            return await self._hold(fault, message)
         self._awaited = fault
         self._to_server.write(message.raw)
         if fault.action is Action.CUT_AT_ONCE:
@@ -112,6 +114,13 @@ class Link:
             await self._let_the_server_end()
             return False
         return True
+
+    async def _hold(self, fault: Fault, message: Message) -> bool:
+        await fault.hit()
+        await self._wire.released.wait()
+        self._to_server.write(message.raw)
+        await self._let_the_server_end()
+        return False
 
     async def _let_the_server_end(self) -> None:
         """Say goodbye to the server and wait until it has, else it would be cut off in the middle of the request."""
@@ -148,6 +157,11 @@ class Link:
             if fault.action is Action.SWALLOW:
                 self._is_silent = True
                 await fault.hit()
-        elif fault.action is not Action.CUT_AT_ONCE:
+        elif message.kind == b"E":
+            # It did not do it: what was to follow upon that does not.
+            self._awaited = None
+            self._to_client.write(message.raw)
+        elif message.kind == b"N":
+            # A notice is sent at once, ahead of the answer: on most days it is there before a wire breaks.
             self._to_client.write(message.raw)
         return True

@@ -45,7 +45,8 @@ def statement(pattern: str) -> Moment:
     return Moment(
         f"statement {pattern}",
         lambda message, _: re.search(pattern, message.sql, re.IGNORECASE) is not None,
-        lambda message: bool(completed(message)),
+        # Ready for the next one: what it did by itself, outside of a transaction, is committed by then.
+        lambda message: message.kind == b"Z",
     )
 
 

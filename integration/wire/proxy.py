@@ -23,29 +23,34 @@ class Wire:
     It refuses encryption, so that it can read: a client that insists on TLS does not get through.
 
     Attributes:
+        refusals: How many connections were cut at once, for the wire being down or nobody listening at its other end.
         connections: How many connections have been made through it.
         cancel_requests: How many requests to cancel a statement have come; each is a connection of its own.
         port: Where it listens.
+        released: Set when messages that were held are to arrive.
         delay: Seconds that everything the client says is held back for.
+        faults: What was told to happen, and how often it has.
         is_down: Whether it cuts every new connection at once.
     """
 
     def __init__(self, server_host: str, server_port: int) -> None:
         self.connections = 0
+        self.refusals = 0
         self.cancel_requests = 0
         self.port = 0
         self.delay = 0.0
         self.is_down = False
         self._server = (server_host, server_port)
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.released = asyncio.Event()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._listener: asyncio.Server | None = None
 
     def __repr__(self) -> str:
-        return f"<Wire at port {self.port}: {len(self._links)} connections open, {self._faults}>"
+        return f"<Wire at port {self.port}: {len(self._links)} connections open, {self.faults}>"
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._serve, LOOPBACK, 0)
@@ -84,6 +89,10 @@ class Wire:
         """Hold everything, on every connection, from before a moment on."""
         return self._add(moment, Action.FREEZE, times)
 
+    def hold_at(self, moment: Moment, times: int = 1) -> Fault:
+        """Hold one message, and nothing else, until ``released`` is set."""
+        return self._add(moment, Action.HOLD, times)
+
     def freeze(self) -> None:
         """Hold everything, on every connection, from now on."""
         self._flowing.clear()
@@ -91,6 +100,10 @@ class Wire:
     def thaw(self) -> None:
         """Let what was held go on."""
         self._flowing.set()
+
+    def lead_to(self, server_host: str, server_port: int) -> None:
+        """Lead new connections to another server, as a name does that has moved on."""
+        self._server = (server_host, server_port)
 
     def cut(self) -> int:
         """Cut every open connection now, and return how many there were."""
@@ -101,7 +114,7 @@ class Wire:
 
     def due(self, message: Message, sent: int) -> Fault | None:
         """Return the fault that a client's message brings about, if any."""
-        for fault in self._faults:
+        for fault in self.faults:
             if fault.moment.comes_with(message, sent) and fault.is_due():
                 return fault
         return None
@@ -116,9 +129,13 @@ class Wire:
         """Wait for as long as the wire is frozen: what the server says is not slowed."""
         await self._flowing.wait()
 
+    def _refuse(self, writer: asyncio.StreamWriter) -> None:
+        self.refusals += 1
+        writer.transport.abort()
+
     def _add(self, moment: Moment, action: Action, times: int) -> Fault:
         fault = Fault(moment, action, times)
-        self._faults.append(fault)
+        self.faults.append(fault)
         return fault
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,13 +144,13 @@ class Wire:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self.is_down:
-            writer.transport.abort()
+            self._refuse(writer)
             return
         self.connections += 1
         try:
             upstream = await asyncio.open_connection(*self._server)
         except OSError:
-            writer.transport.abort()
+            self._refuse(writer)
             return
         link = Link(self, (reader, writer), upstream)
         self._links.add(link)
