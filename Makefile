@@ -13,7 +13,7 @@ DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test integration lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
+.PHONY: help demo test integration faults lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: ## Run tests/ on every Python here, on asyncio, eager tasks and uvloop, an
 
 integration: ## Run integration/ alone, on real servers
 	@$(PYTHON) -m tools.run_tests --suite integration $(ARGS)
+
+faults: ## Bring about every fault of PostgreSQL, and write what callers heard into docs/postgres-faults.md
+	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py
 
 lint: lint-style lint-format lint-types lint-surface lint-layers ## Run every check that needs no test (-k: also after one failed)
 

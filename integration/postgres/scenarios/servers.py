@@ -1,0 +1,215 @@
+"""The server, or one process of it, ends or stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from integration.postgres.faults import fault
+from integration.postgres.stage import HASTY, IMPATIENT
+from integration.wire import commit
+
+if TYPE_CHECKING:
+    from integration.postgres.stage import Stage
+
+GROUP = "The server"
+
+
+@fault(GROUP)
+async def terminated_while_idle(stage: Stage) -> None:
+    """An administrator ends the connection (`pg_terminate_backend`) between two batches."""
+    await stage.open()
+    await _terminate(stage)
+    await stage.write()
+
+
+@fault(GROUP)
+async def terminated_before_commit(stage: Stage) -> None:
+    """An administrator ends the connection before COMMIT arrives."""
+    await stage.open()
+    held = stage.wire.freeze_at(commit())
+    writing = stage.begin()
+    await held.happened()
+    await _terminate(stage)
+    stage.wire.thaw()
+    await writing
+
+
+@fault(GROUP)
+async def restarted_while_idle(stage: Stage) -> None:
+    """The server is restarted between two batches."""
+    await stage.open()
+    stage.server.restart()
+    await stage.write()
+
+
+@fault(GROUP)
+async def restarted_before_commit(stage: Stage) -> None:
+    """The server is shut down before COMMIT arrives, and started again."""
+    await stage.open()
+    held = stage.wire.freeze_at(commit())
+    writing = stage.begin()
+    await held.happened()
+    stage.server.stop()
+    stage.wire.thaw()
+    await stage.refused(1)
+    stage.server.start()
+    await writing
+
+
+@fault(GROUP)
+async def restarted_after_commit(stage: Stage) -> None:
+    """The server is shut down after COMMIT, before its answer arrives, and started again."""
+    await stage.open()
+    swallowed = stage.wire.swallow(commit())
+    writing = stage.begin()
+    await swallowed.happened()
+    stage.server.restart()
+    stage.wire.cut()
+    await writing
+
+
+@fault(GROUP)
+async def process_killed_before_commit(stage: Stage) -> None:
+    """The connection's process is killed (SIGKILL) before COMMIT arrives; the server recovers."""
+    await stage.open()
+    held = stage.wire.freeze_at(commit())
+    writing = stage.begin()
+    await held.happened()
+    await _kill_process(stage)
+    stage.wire.thaw()
+    await writing
+
+
+@fault(GROUP)
+async def process_killed_after_commit(stage: Stage) -> None:
+    """The connection's process is killed after COMMIT, before its answer arrives; the server recovers."""
+    await stage.open()
+    swallowed = stage.wire.swallow(commit())
+    writing = stage.begin()
+    await swallowed.happened()
+    await _kill_process(stage)
+    stage.wire.cut()
+    await writing
+
+
+@fault(GROUP)
+async def killed_before_commit(stage: Stage) -> None:
+    """The server is killed before COMMIT arrives, and started again."""
+    await stage.open()
+    held = stage.wire.freeze_at(commit())
+    writing = stage.begin()
+    await held.happened()
+    stage.server.kill()
+    stage.server.start()
+    stage.wire.thaw()
+    await writing
+
+
+@fault(GROUP)
+async def killed_after_commit(stage: Stage) -> None:
+    """The server is killed after COMMIT, before its answer arrives, and started again."""
+    await stage.open()
+    swallowed = stage.wire.swallow(commit())
+    writing = stage.begin()
+    await swallowed.happened()
+    stage.server.kill()
+    stage.server.start()
+    stage.wire.cut()
+    await writing
+
+
+@fault(GROUP)
+async def number_given_again(stage: Stage) -> None:
+    """The server is killed before COMMIT arrives; afterwards others get the lost transaction's number, and commit.
+
+    What has the number is committed, and it is not ours.
+    """
+    await stage.open()
+    # The server may happen to have written down meanwhile that the number is taken.
+    for _ in range(5):
+        held = stage.wire.freeze_at(commit())
+        writing = stage.begin()
+        await held.happened()
+        lost = int(await stage.scratch.value(_NUMBER_OF_OPEN_TRANSACTION, role="superuser"))
+        stage.server.kill()
+        stage.server.start()
+        is_given_again = await _commit_with_number(stage, lost)
+        stage.wire.thaw()
+        await writing
+        if is_given_again:
+            return
+    message = "the lost number is never given again: this proves nothing"
+    raise AssertionError(message)
+
+
+_NUMBER_OF_OPEN_TRANSACTION = """
+SELECT backend_xid::text FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+"""
+
+
+@fault(GROUP)
+async def paused(stage: Stage) -> None:
+    """The server stands still for longer than `attempt_timeout`, and goes on."""
+    await stage.open(IMPATIENT)
+    stage.server.pause()
+    writing = stage.begin()
+    # Not a matter of time: whenever it goes on, before or after the attempt was given up, what is told is true.
+    await asyncio.sleep(1.5)
+    stage.server.resume()
+    await writing
+
+
+@fault(GROUP)
+async def paused_after_commit(stage: Stage) -> None:
+    """The server stands still after COMMIT, before its answer arrives, for longer than `attempt_timeout`."""
+    await stage.open(IMPATIENT)
+    swallowed = stage.wire.swallow(commit())
+    writing = stage.begin()
+    await swallowed.happened()
+    stage.server.pause()
+    await asyncio.sleep(1.5)
+    stage.server.resume()
+    await writing
+
+
+@fault(GROUP)
+async def down_for_a_while(stage: Stage) -> None:
+    """The server is down for a while."""
+    await stage.open()
+    stage.server.stop()
+    writing = stage.begin()
+    await stage.refused(3)
+    stage.server.start()
+    await writing
+
+
+@fault(GROUP)
+async def down_for_good(stage: Stage) -> None:
+    """The server is down for longer than `max_time`."""
+    await stage.open(HASTY)
+    stage.server.stop()
+    await stage.write()
+    stage.server.start()
+
+
+async def _commit_with_number(stage: Stage, lost: int) -> bool:
+    """Commit transactions until one had the number; return whether one could have it."""
+    async with stage.scratch.connect() as others:
+        given = first = int(await others.fetchval("SELECT pg_current_xact_id()::text"))
+        while given < lost:
+            given = int(await others.fetchval("SELECT pg_current_xact_id()::text"))
+        status = await others.fetchval("SELECT pg_xact_status($1::text::xid8)", str(lost))
+    return first <= lost and status == "committed"
+
+
+async def _terminate(stage: Stage) -> None:
+    """End the writer's connections, and wait until they have ended."""
+    for pid in await stage.writing_processes():
+        assert await stage.scratch.value("SELECT pg_terminate_backend($1, 10000)", pid, role="superuser")
+
+
+async def _kill_process(stage: Stage) -> None:
+    pids = await stage.writing_processes()
+    assert pids
+    stage.server.kill_backend(pids[0])

@@ -1,0 +1,174 @@
+"""What a fault test plays on: a table, writers whose wire a test may break, and what their callers were told."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+import asyncpg
+
+from bulkwriter import RetryPolicy
+from bulkwriter.backends.postgres import PostgresBackend
+from bulkwriter.testing.conformance import Target
+from bulkwriter.testing.conformance.scene import Scene, make_row
+from integration.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bulkwriter import BulkWriter, WriteResult
+    from bulkwriter.errors import BulkWriterError
+    from integration.servers.postgres import PostgresServer
+    from integration.servers.registry import Servers
+    from integration.servers.scratch import Scratch
+    from integration.wire import Wire
+
+    Answer = WriteResult | BulkWriterError
+
+Way = Literal["insert", "upsert"]
+
+ROWS = 20
+
+_OFTEN: Any = {"max_attempts": 1000, "initial_backoff": 0.01, "max_backoff": 0.1}
+
+PATIENT = RetryPolicy(max_time=60, attempt_timeout=30, **_OFTEN)
+"""Goes on until the server is back, which a test sees to; only a broken promise makes it give up."""
+
+HASTY = RetryPolicy(max_time=1, attempt_timeout=30, **_OFTEN)
+"""Gives up soon: for what does not pass."""
+
+IMPATIENT = RetryPolicy(max_time=60, attempt_timeout=1, **_OFTEN)
+"""Gives up an attempt that hangs, and finds out what became of it."""
+
+# Without a key, a row that is stored twice is not refused: it can be seen.
+CREATE_TABLE = """
+CREATE TABLE items (id integer {key}, name varchar(100) NOT NULL, amount bigint, note varchar(100) DEFAULT 'none')
+"""
+
+
+class FaultTarget(Target):
+    """The table of a fault test, behind a wire.
+
+    Args:
+        scratch: Where it is.
+        url: Where writers find it.
+    """
+
+    def __init__(self, scratch: Scratch, url: str) -> None:
+        self.scratch = scratch
+        self.url = url
+
+    def backend(self, **options: Any) -> PostgresBackend:
+        """Return a backend over the table."""
+        return PostgresBackend(self.url, self.scratch.name("items"), **options)
+
+    def backend_without_table(self) -> PostgresBackend:
+        """Return a backend over no table."""
+        return PostgresBackend(self.url, self.scratch.name("nonesuch"))
+
+    async def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Return what is stored."""
+        try:
+            return await self.scratch.fetch("SELECT * FROM items")
+        except asyncpg.UndefinedTableError:
+            return []
+
+
+@dataclasses.dataclass
+class Stage:
+    """One table, one writer, one fault.
+
+    Attributes:
+        scratch: The test's own schema.
+        wire: Between the writer and the server.
+        servers: Where other servers are to be had.
+        scene: What callers were told, and the check that it is true.
+        ledger: Whether the writer keeps a ledger.
+        way: How it writes: plain inserts into a table without a key, or upserts into one with a key.
+    """
+
+    scratch: Scratch
+    wire: Wire
+    servers: Servers
+    scene: Scene
+    ledger: bool
+    way: Way
+    _writer: BulkWriter[Any] | None = None
+    _written: int = 0
+    _heard: list[Answer] = dataclasses.field(default_factory=list)
+
+    @property
+    def server(self) -> PostgresServer:
+        """The server, of which a fault does what it likes."""
+        server: Any = self.scratch.server
+        return server  # type: ignore[no-any-return] # one that is not ours ends the test at the first thing it is asked
+
+    async def create_table(self) -> None:
+        """Make the table."""
+        await self.scratch.execute(CREATE_TABLE.format(key="PRIMARY KEY" if self.way == "upsert" else ""))
+
+    async def open(self, retry: RetryPolicy = PATIENT, **options: Any) -> BulkWriter[Any]:
+        """Open the writer whose rows the fault is to hit, and let it write a row, so that everything is warm."""
+        self._writer = await self.scene.writer(
+            on_conflict="update" if self.way == "upsert" else "error",
+            ledger=self.ledger,
+            retry=retry,
+            concurrency=1,
+            **options,
+        )
+        await self.write(1)
+        self._heard.clear()
+        return self._writer
+
+    def begin(self, rows: int = ROWS) -> asyncio.Task[None]:
+        """Begin to write rows, in one batch."""
+        return asyncio.get_running_loop().create_task(self.write(rows))
+
+    async def write(self, rows: int = ROWS) -> None:
+        """Write rows in one batch, and note what their callers are told."""
+        assert self._writer
+        numbers = range(self._written, self._written + rows)
+        self._written += rows
+        self._heard += await self.scene.submit(self._writer, [make_row(number) for number in numbers])
+
+    async def refused(self, times: int) -> None:
+        """Wait until so many connections more have been refused."""
+        enough = self.wire.refusals + times
+
+        async def is_enough() -> bool:
+            return self.wire.refusals >= enough
+
+        await eventually(is_enough)
+
+    async def connected(self, times: int) -> None:
+        """Wait until so many connections more have reached the server."""
+        enough = self.wire.connections + times
+
+        async def is_enough() -> bool:
+            return self.wire.connections >= enough
+
+        await eventually(is_enough)
+
+    def forget(self) -> None:
+        """Take what was told so far for past: the fault takes the rows away."""
+        self.scene.tellings.clear()
+
+    def heard(self) -> list[Answer]:
+        """Return what callers were told since the fault began."""
+        return self._heard
+
+    async def check(self) -> None:
+        """Check that the fault came, that what was told is what is stored, and that figures agree."""
+        assert all(fault.hits for fault in self.wire.faults), f"a fault never came: {self.wire}"
+        await self.scene.check()
+
+    async def writing_processes(self) -> list[int]:
+        """Return the server's processes that serve the writer."""
+        return [row["pid"] for row in await self.scratch.fetch(_WRITING, role="superuser")]
+
+
+_WRITING = """
+SELECT pid FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename = 'writer'
+"""
