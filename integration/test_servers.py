@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +20,9 @@ import pytest
 from integration.eventually import eventually
 from integration.servers.external import URL_VARIABLES
 from integration.servers.families import birth, family, wait_for_the_end
+from integration.servers.ports import LOOPBACK, free_port
+from integration.servers.postgres import PostgresServer
+from integration.servers.postgres_providers import found
 from integration.servers.processes import ServerError
 from integration.servers.requirements import HOW_TO_GET, KINDS, missing, not_ours, required
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.servers.pgbouncer import PgBouncer
-    from integration.servers.postgres import PostgresServer
+    from integration.servers.registry import Servers
     from integration.servers.scratch import Scratch
     from integration.servers.tls import TlsPostgres
 
@@ -119,6 +124,23 @@ async def test_settings_make_a_server_of_their_own(postgres_with: object) -> Non
     server = postgres_with(fsync="on", max_connections="7")
     assert server.run("SHOW fsync; SHOW max_connections") == "on\n7"
     assert postgres_with(fsync="on", max_connections="7") is server
+
+
+def test_a_port_that_somebody_took_meanwhile_is_not_insisted_on(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between asking for a free one and listening on it, another server may have come."""
+    with socket.create_server((LOOPBACK, 0)) as other:
+        taken = other.getsockname()[1]
+        answers = itertools.chain([taken], iter(free_port, None))
+        monkeypatch.setattr("integration.servers.postgres.free_port", lambda: next(answers))
+        installation = next(iter(found().values()), None)
+        if installation is None:
+            missing("postgres", "no binaries were found")
+        server = PostgresServer(installation, servers.site)
+        assert server.port != taken
+        assert server.run("SELECT 1") == "1"
+        server.close()
 
 
 async def test_pgbouncer_gives_each_transaction_any_connection(postgres: Scratch, pgbouncer: PgBouncer) -> None:

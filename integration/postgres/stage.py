@@ -41,6 +41,9 @@ HASTY = RetryPolicy(max_time=1, attempt_timeout=30, **_OFTEN)
 IMPATIENT = RetryPolicy(max_time=60, attempt_timeout=1, **_OFTEN)
 """Gives up an attempt that hangs, and finds out what became of it."""
 
+IMPATIENT_AND_BRIEF = RetryPolicy(max_time=10, attempt_timeout=1, **_OFTEN)
+"""The same, and does not go on for ever if nothing helps."""
+
 # Without a key, a row that is stored twice is not refused: it can be seen.
 CREATE_TABLE = """
 CREATE TABLE items (id integer {key}, name varchar(100) NOT NULL, amount bigint, note varchar(100) DEFAULT 'none')

@@ -76,6 +76,7 @@ class PostgresServer:
         self._site = site
         self._home = site.make_folder(f"postgres-{installation.major}")
         self.data = data or self._home / "data"
+        self._has_served = False
         self._process = Process(self._command(), self._home / "log", site.account, site.keeper)
         if data is None:
             self._make_data()
@@ -130,9 +131,17 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it takes connections; nothing happens if it runs."""
-        if not self._process.is_running:
+        while not self._process.is_running:
             self._process.start()
-            self._process.wait_until(self._is_ready)
+            try:
+                self._process.wait_until(self._is_ready)
+            except ServerError:
+                if self._has_served or "could not bind" not in self.log:
+                    raise
+                # Somebody took the port between our asking for a free one and listening on it.
+                self.port = free_port()
+                self._process.command = self._command()
+        self._has_served = True
 
     def begin(self) -> None:
         """Start it and do not wait: it refuses connections until it has recovered."""
@@ -185,6 +194,25 @@ class PostgresServer:
         else:
             self.start()
 
+    def command(self, name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
+        """Run one of PostgreSQL's own commands as the server's account.
+
+        Raises:
+            ServerError: It fails.
+        """
+        done = subprocess.run(  # noqa: S603 - found by us
+            [self.installation.binaries / name, *arguments],
+            cwd=self._home,
+            env={"LC_ALL": "C", **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._site.account.popen_options(),
+        )
+        if done.returncode:
+            message = f"{name} failed:\n{done.stdout}{done.stderr}"
+            raise ServerError(message)
+
     def close(self) -> None:
         """Stop it for good."""
         if self._process.is_running:
@@ -207,25 +235,6 @@ class PostgresServer:
         quoted = secret.replace("'", "''")
         self.run(f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}'", database="postgres")
         self.run(f"CREATE DATABASE {DATABASE} OWNER {name}", database="postgres")
-
-    def command(self, name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
-        """Run one of PostgreSQL's own commands as the server's account.
-
-        Raises:
-            ServerError: It fails.
-        """
-        done = subprocess.run(  # noqa: S603 - found by us
-            [self.installation.binaries / name, *arguments],
-            cwd=self._home,
-            env={"LC_ALL": "C", **(environment or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-            **self._site.account.popen_options(),
-        )
-        if done.returncode:
-            message = f"{name} failed:\n{done.stdout}{done.stderr}"
-            raise ServerError(message)
 
     def _is_ready(self) -> bool:
         where = ["-h", LOOPBACK, "-p", str(self.port), "-q"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.postgres.faults import fault
-from integration.postgres.stage import HASTY, IMPATIENT
+from integration.postgres.stage import HASTY, IMPATIENT, IMPATIENT_AND_BRIEF
 from integration.wire import commit, copying
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def answer_never_comes(stage: Stage) -> None:
 @fault(GROUP)
 async def commit_arrives_late(stage: Stage) -> None:
     """COMMIT is held up for longer than `attempt_timeout`, and arrives when the rows have been given up."""
-    await stage.open(IMPATIENT)
+    await stage.open(IMPATIENT_AND_BRIEF)
     held = stage.wire.hold_at(commit())
     writing = stage.begin()
     await held.happened()
