@@ -96,7 +96,7 @@ class FaultTable:
         rows = [
             f"| {fault.says} | {self._cell(fault, 0)} | {self._cell(fault, 1)} |\n"
             for fault in FAULTS.values()
-            if fault.group == group
+            if fault.group == group and (fault.says, "0") in self._cells
         ]
         return f"\n### {group}\n\n| what happens | without a ledger | with a ledger |\n|---|---|---|\n{''.join(rows)}"
 
@@ -105,4 +105,5 @@ class FaultTable:
 
     def _opening_table(self) -> str:
         rows = [f"| {problem.says} | {self.says_at_opening(problem)} |\n" for problem in PROBLEMS.values()]
+        rows = [row for row in rows if "| nothing |" not in row]
         return f"\n### At opening\n\n| what is wrong | `open()` raises |\n|---|---|\n{''.join(rows)}\n"

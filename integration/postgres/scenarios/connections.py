@@ -26,8 +26,9 @@ async def cut_while_idle(stage: Stage) -> None:
 async def cut_amid_data(stage: Stage) -> None:
     """The connection is cut in the middle of the rows."""
     await stage.open()
-    stage.wire.cut_before(copying())
-    await stage.write()
+    stage.wire.cut_before(copying(after_bytes=10_000))
+    # Few rows do not go by COPY.
+    await stage.write(2000)
 
 
 @fault(GROUP)
