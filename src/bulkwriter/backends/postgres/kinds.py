@@ -108,15 +108,16 @@ class Kind:
 class Integer(Kind):
     """Whole numbers of some bytes."""
 
-    has_binary = True
+    has_binary: bool = True
 
     def __init__(self, width: int) -> None:
-        self.parameter = f"int{width}"
-        self.is_fixed = ({2: "h", 4: "i", 8: "q"}[width], width)
-        self.fast = "{v}"
+        self.parameter: str = f"int{width}"
+        code = {2: "h", 4: "i", 8: "q"}[width]
+        self.is_fixed: tuple[str, int] | None = (code, width)
+        self.fast: str | None = "{v}"
         self._least = -(1 << (8 * width - 1))
         self._most = -self._least - 1
-        self._pack = struct.Struct(f">{self.is_fixed[0]}").pack
+        self._pack = struct.Struct(f">{code}").pack
 
     def canonical(self, value: Any) -> int:
         try:
@@ -145,13 +146,14 @@ class Integer(Kind):
 class Floating(Kind):
     """Binary floating-point numbers."""
 
-    has_binary = True
+    has_binary: bool = True
 
     def __init__(self, width: int) -> None:
-        self.parameter = f"float{width}"
-        self.is_fixed = ({4: "f", 8: "d"}[width], width)
-        self.fast = "{v}"
-        self._pack = struct.Struct(f">{self.is_fixed[0]}").pack
+        self.parameter: str = f"float{width}"
+        code = {4: "f", 8: "d"}[width]
+        self.is_fixed: tuple[str, int] | None = (code, width)
+        self.fast: str | None = "{v}"
+        self._pack = struct.Struct(f">{code}").pack
 
     def canonical(self, value: Any) -> float:
         if isinstance(value, str | bytes):
@@ -181,10 +183,10 @@ class Floating(Kind):
 class Boolean(Kind):
     """True and false."""
 
-    parameter = "bool"
-    has_binary = True
-    is_fixed = ("?", 1)
-    fast = "({v} if {v}.__class__ is bool else refuse({v}))"
+    parameter: str = "bool"
+    has_binary: bool = True
+    is_fixed: tuple[str, int] | None = ("?", 1)
+    fast: str | None = "({v} if {v}.__class__ is bool else refuse({v}))"
 
     def canonical(self, value: Any) -> bool:
         if not isinstance(value, bool):
@@ -205,8 +207,8 @@ class Boolean(Kind):
 class Text(Kind):
     """Text, and what PostgreSQL receives as text: varchar, char, name, citext, xml, enums."""
 
-    has_binary = True
-    fast = "{v}.encode()"
+    has_binary: bool = True
+    fast: str | None = "{v}.encode()"
 
     def canonical(self, value: Any) -> str:
         if isinstance(value, enum.Enum):
@@ -226,9 +228,9 @@ class Text(Kind):
 class Bytes(Kind):
     """Bytes."""
 
-    parameter = "bytea"
-    has_binary = True
-    fast = "({v} if {v}.__class__ is bytes else refuse({v}))"
+    parameter: str = "bytea"
+    has_binary: bool = True
+    fast: str | None = "({v} if {v}.__class__ is bytes else refuse({v}))"
 
     def canonical(self, value: Any) -> bytes:
         if not isinstance(value, bytes | bytearray | memoryview):
@@ -252,8 +254,8 @@ class Bytes(Kind):
 class Uuid(Kind):
     """Universally unique identifiers."""
 
-    has_binary = True
-    fast = "{v}.bytes"
+    has_binary: bool = True
+    fast: str | None = "{v}.bytes"
 
     def canonical(self, value: Any) -> uuid.UUID:
         if isinstance(value, uuid.UUID):
@@ -271,9 +273,9 @@ class Uuid(Kind):
 class Date(Kind):
     """Days."""
 
-    has_binary = True
-    is_fixed = ("i", 4)
-    fast = f"({{v}}.toordinal() - {binary.EPOCH_DAY} if {{v}}.__class__ is date else refuse({{v}}))"
+    has_binary: bool = True
+    is_fixed: tuple[str, int] | None = ("i", 4)
+    fast: str | None = f"({{v}}.toordinal() - {binary.EPOCH_DAY} if {{v}}.__class__ is date else refuse({{v}}))"
 
     def canonical(self, value: Any) -> dt.date:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
@@ -294,10 +296,10 @@ _MICROSECONDS: Final = "(w := {v} - %s).days * 86400000000 + w.seconds * 1000000
 class Moment(Kind):
     """Timestamps with time zone: moments in time."""
 
-    has_binary = True
-    is_fixed = ("q", 8)
+    has_binary: bool = True
+    is_fixed: tuple[str, int] | None = ("q", 8)
     # A naive datetime cannot be subtracted from one with a time zone, nor the other way round: it is refused for free.
-    fast = _MICROSECONDS % "EPOCH"
+    fast: str | None = _MICROSECONDS % "EPOCH"
 
     def canonical(self, value: Any) -> dt.datetime:
         if not isinstance(value, dt.datetime) or value != value:  # noqa: PLR0124 - pandas' NaT, a datetime too
@@ -322,9 +324,9 @@ class Moment(Kind):
 class Timestamp(Kind):
     """Timestamps without time zone."""
 
-    has_binary = True
-    is_fixed = ("q", 8)
-    fast = _MICROSECONDS % "NAIVE_EPOCH"
+    has_binary: bool = True
+    is_fixed: tuple[str, int] | None = ("q", 8)
+    fast: str | None = _MICROSECONDS % "NAIVE_EPOCH"
 
     def canonical(self, value: Any) -> dt.datetime:
         if not isinstance(value, dt.datetime) or value != value:  # noqa: PLR0124 - as above
@@ -345,7 +347,7 @@ class Timestamp(Kind):
 class Time(Kind):
     """Times of day."""
 
-    has_binary = True
+    has_binary: bool = True
 
     def canonical(self, value: Any) -> dt.time:
         if not isinstance(value, dt.time) or value.tzinfo is not None:
@@ -364,7 +366,7 @@ class Time(Kind):
 class Interval(Kind):
     """Spans of time."""
 
-    has_binary = True
+    has_binary: bool = True
 
     def canonical(self, value: Any) -> dt.timedelta:
         if not isinstance(value, dt.timedelta) or value != value:  # noqa: PLR0124 - as above
@@ -385,7 +387,7 @@ class Interval(Kind):
 class Numeric(Kind):
     """Decimal numbers."""
 
-    has_binary = True
+    has_binary: bool = True
 
     def canonical(self, value: Any) -> decimal.Decimal:
         if isinstance(value, decimal.Decimal):
@@ -408,9 +410,9 @@ class Numeric(Kind):
 class Json(Kind):
     """JSON: text as it is, anything else by ``json.dumps``."""
 
-    has_binary = True
+    has_binary: bool = True
     _prefix: ClassVar[bytes] = b""
-    fast = "({v} if {v}.__class__ is str else dumps({v})).encode()"
+    fast: str | None = "({v} if {v}.__class__ is str else dumps({v})).encode()"
 
     def canonical(self, value: Any) -> str:
         return texts.storable(value if isinstance(value, str) else dumps(value))
@@ -425,8 +427,8 @@ class Json(Kind):
 class Jsonb(Json):
     """JSON in PostgreSQL's own form, which is received with the number of a version before it."""
 
-    _prefix = b"\1"
-    fast = "b'\\1' + ({v} if {v}.__class__ is str else dumps({v})).encode()"
+    _prefix: ClassVar[bytes] = b"\1"
+    fast: str | None = "b'\\1' + ({v} if {v}.__class__ is str else dumps({v})).encode()"
 
 
 _FAMILY: Final = {4: 2, 6: 3}
@@ -436,7 +438,7 @@ _FAMILY: Final = {4: 2, 6: 3}
 class Network(Kind):
     """Addresses and networks of IP."""
 
-    has_binary = True
+    has_binary: bool = True
 
     def __init__(self, *, is_cidr: bool) -> None:
         self._is_cidr = is_cidr
@@ -469,7 +471,7 @@ class Array(Kind):
     def __init__(self, element: Kind, element_oid: int) -> None:
         self._element = element
         self._oid = element_oid
-        self.has_binary = element.has_binary
+        self.has_binary: bool = element.has_binary
 
     def canonical(self, value: Any) -> Any:
         if not isinstance(value, list | tuple):

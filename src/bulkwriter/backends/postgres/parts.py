@@ -44,8 +44,8 @@ class Parts:
     table: Table
 
     def __init__(self, options: Options, paths: dict[str, int]) -> None:
-        self.options = options
-        self.connections = Connections(options)
+        self.options: Options = options
+        self.connections: Connections = Connections(options)
         self.book: Book | None = None
         self._paths = paths
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
