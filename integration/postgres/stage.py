@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Way = Literal["insert", "upsert"]
 
-ROWS = 20
+ROWS = 50
+"""More than what goes another way than the many."""
 
 _OFTEN: Any = {"max_attempts": 1000, "initial_backoff": 0.01, "max_backoff": 0.1}
 
