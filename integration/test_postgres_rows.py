@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from bulkwriter import BulkWriter, MisconfigurationError, Outcome, WriteResult
-from bulkwriter.backends.postgres import PostgresBackend
+from bulkwriter.backends.postgres import PostgresBackend, driver
 from integration.postgres_tables import opened, told, write
 
 if TYPE_CHECKING:
@@ -433,3 +433,15 @@ class TestStaleTables:
             assert [isinstance(answer, WriteResult) and answer.returned for answer in answers] == [
                 {"id": 2, "v": "x"}, {"id": 3, "v": "y"}
             ]  # fmt: skip
+
+
+async def test_without_what_is_private_to_asyncpg(postgres: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version of it that we do not know: its public COPY takes a round trip more, and tells the same."""
+    monkeypatch.setattr(driver, "can_begin_with_copy", lambda _: False)
+    await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    async with opened(postgres, method="copy") as backend:
+        rows = [(number // 2 if number == 51 else number, f"v{number}") for number in range(100)]
+        assert told(await write(backend, "id v", rows)) == [
+            "UniqueViolation" if number == 51 else "inserted" for number in range(100)
+        ]
+        assert backend.paths == {"copy": 1}
