@@ -84,7 +84,8 @@ class Statements:
         if not self.returning:
             insert = f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._rows('u.o')}"
             return f"WITH w AS ({insert} RETURNING 1) {IDENTIFY}, (SELECT count(*) FROM w)"
-        if self.table.version >= _WITH_MERGE_RETURNING:
+        # Not into foreign tables, which MERGE does not know; a view counts as one that may swallow rows.
+        if self.table.version >= _WITH_MERGE_RETURNING and (self.table.is_table or self.table.may_swallow_inserts):
             return self._merge()
         insert = f"INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}{self._rows('u.o')}"
         return (
