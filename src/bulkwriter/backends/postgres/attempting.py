@@ -78,6 +78,8 @@ class Attempting:
             try:
                 return await self._write(session, attempt, progress, tombstone)
             except (driver.ServerError, RolledBackError) as error:
+                if errors.is_about_session(error):
+                    session.drop()
                 if progress.is_doubtful(error) or session.connection.is_closed():
                     raise
                 await self._undo(session, progress)

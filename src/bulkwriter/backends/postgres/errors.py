@@ -74,6 +74,12 @@ def may_be_stale(error: BaseException) -> bool:
     return isinstance(error, StaleTableError) or code_of(error) in _MAY_BE_STALE
 
 
+def is_about_session(error: BaseException) -> bool:
+    """Whether another session may fare better: this one is read-only, say since its server has become a standby."""
+    code = code_of(error) or ""
+    return code.startswith(("08", "57P")) or code in {"25006", "25P03"}
+
+
 def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> bool:
     """Whether an error certainly means that a row is bad, whatever the state of the database."""
     code = code_of(error)

@@ -56,7 +56,7 @@ class Settling:
         try:
             async with self._parts.connections.session() as session:
                 if self._parts.book is not None:
-                    return await self._by_ledger(session.connection, attempt)
+                    return await self._by_ledger(session.connection, attempt, progress)
                 return await self._by_status(session.connection, progress)
         except driver.ERRORS as error:
             raise errors.not_written(error, self._table, "settling a batch") from error.__cause__
@@ -79,19 +79,21 @@ class Settling:
             await self._end(connection, transaction)
         return progress.unsettled(can_settle=bool(is_same_run) and status is not None)
 
-    async def _end(self, connection: Connection, transaction: Transaction) -> None:
+    async def _end(self, connection: Connection, transaction: Transaction | None) -> None:
         """End the session that still has the transaction open."""
-        if transaction.number is None:
+        if transaction is None or transaction.number is None:
             return
         run = await connection.fetchval(f"SELECT {INCARNATION}")
         if run == transaction.incarnation:
             await connection.fetch(_END, transaction.number)
 
-    async def _by_ledger(self, connection: Connection, attempt: Attempt) -> Reply:
+    async def _by_ledger(self, connection: Connection, attempt: Attempt, progress: Progress) -> Reply:
         """Put a tombstone where the attempt's entry would be: it waits for a transaction that is still under way."""
         book = self._parts.book
         assert book is not None
         entry = await book.bar(connection, attempt)
         if entry.is_tombstone:
+            # A COMMIT that is still on its way finds itself barred; but until it comes, its rows are locked.
+            await self._end(connection, progress.transaction)
             return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
         return book.reply(entry, attempt)

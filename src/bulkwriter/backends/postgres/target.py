@@ -181,6 +181,8 @@ def _check_kind(row: Row, label: str) -> None:
         refuse(f"PostgreSQL must be at least version {OLDEST // 10000}, not {row['version'] // 10000}", label)
     if row["kind"] not in {"r", "p", "v", "f"}:
         refuse(f"{label!r} is neither a table nor a view: nothing can be inserted into it", label)
+    if not row["may_enter"]:
+        refuse(f"table {label}: no permission on its schema {row['schema']} (42501)", label)
     if not row["may_insert"]:
         refuse(f"table {label}: no permission to insert (42501)", label)
     if row["has_rules"]:
