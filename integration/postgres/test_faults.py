@@ -20,23 +20,12 @@ from integration.postgres.opening import PROBLEMS, Problem
 from integration.postgres.stage import HASTY
 
 if TYPE_CHECKING:
-    from _pytest.mark import ParameterSet
-
     from integration.postgres.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("asyncpg_may_forget")
 
-AWAITED: dict[str, str] = {}
-"""Known defects, by the test that shows each. A mark that is no longer needed fails: then it goes."""
-
-
-def _param(name: str, *values: object) -> ParameterSet:
-    reason = AWAITED.get(name)
-    return pytest.param(*values, id=name, marks=[pytest.mark.xfail(reason=reason, strict=True)] if reason else [])
-
-
 EACH_WAY = [
-    _param(f"{name}-{way}-{'ledger' if ledger else 'plain'}", fault, way, ledger)
+    pytest.param(fault, way, ledger, id=f"{name}-{way}-{'ledger' if ledger else 'plain'}")
     for name, fault in FAULTS.items()
     for way in fault.ways
     for ledger in (False, True)
@@ -68,7 +57,7 @@ async def _goes_on(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("way", ["upsert"])
-@pytest.mark.parametrize("problem", [_param(name, problem) for name, problem in PROBLEMS.items()])
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 async def test_what_is_wrong_is_told_at_opening_by_name(
     stage: Stage, problem: Problem, fault_table: FaultTable
 ) -> None:
