@@ -2,9 +2,9 @@
 
 ``python3 -m tools.run_tests [--suite tests] [--python 3.12] [--loop uvloop] [--jobs 1] [ARGUMENTS OF PYTEST...]``
 
-What real servers do depends on neither: ``integration/`` is run on asyncio with the oldest Python, and on uvloop with
-the newest. Several runs go side by side, so the output of each is shown when it has ended; a run that is alone shows it
-at once. The last line adds them up.
+What real servers do depends on neither: ``integration/`` is run on asyncio with the oldest Python and every version of
+a server, and on uvloop with the newest of both. Several runs go side by side, so the output of each is shown when it
+has ended; a run that is alone shows it at once. The last line adds them up.
 """
 
 from __future__ import annotations
@@ -63,6 +63,15 @@ class Run:
         """How it is called in what this prints."""
         return f"{self.suite}, Python {self.environment.interpreter.name}, {self.loop}"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables it runs with."""
+        # The older server is met once, on asyncio: it knows as little of our loop as the newest does.
+        versions = (
+            {"BULKWRITER_TEST_VERSIONS": "newest"} if self.suite == "integration" and self.loop != "asyncio" else {}
+        )
+        return {**self.environment.variables(), "BULKWRITER_TEST_LOOP": self.loop, **versions}
+
     def start(self, arguments: Sequence[str], *, is_alone: bool) -> subprocess.CompletedProcess[str]:
         """Run pytest and return how it went; its output goes to the terminal if the run is alone."""
         named = [argument for argument in arguments if _suite_of(argument)]
@@ -75,7 +84,7 @@ class Run:
         return subprocess.run(
             [self.environment.python, "-m", "pytest", "-o", cache, f"--color={color}", *folder, *selected],
             cwd=ROOT,
-            env={**self.environment.variables(), "BULKWRITER_TEST_LOOP": self.loop},
+            env=self.variables,
             stdin=subprocess.DEVNULL,
             stdout=None if is_alone else subprocess.PIPE,
             stderr=None if is_alone else subprocess.STDOUT,
