@@ -16,9 +16,14 @@ from bulkwriter.backends.postgres.texts import UnfitError, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    # Encodes rows up to the first odd one, appends the pieces, and returns how many rows those are.
+    Stretch: TypeAlias = Callable[[Sequence[Sequence[Any]], list[bytes]], int]
 
 _SPARSE_SHARE: Final = 8
 """One row with a None in so many is enough to expect more of them: asking for None costs less than one exception."""
+_MOST_STRETCHES: Final = 64
 
 
 class Encoder:
@@ -32,9 +37,9 @@ class Encoder:
     def __init__(self, columns: Sequence[str], kinds: Sequence[Kind]) -> None:
         self._columns = tuple(columns)
         self._kinds = tuple(kinds)
-        self._dense = _generated(self._kinds, may_be_none=False)
-        self._sparse = _generated(self._kinds, may_be_none=True)
-        self._expects_none = False
+        # By the columns in which None is looked for: to do so in all of them would cost each value as much again.
+        self._stretches: dict[frozenset[int], Stretch] = {}
+        self._optional: frozenset[int] = frozenset()
         self._head = struct.pack(">h", len(self._kinds))
 
     def encode(self, rows: Sequence[Sequence[Any]], start: int, unfit: dict[int, tuple[str, str]]) -> bytes:
@@ -47,19 +52,30 @@ class Encoder:
         """
         pieces: list[bytes] = []
         place = odd = 0
+        missing: set[int] = set()
         while place < len(rows):
             # What the quick way stops at is encoded by itself; then it goes on behind it.
-            stretch = self._sparse if self._expects_none else self._dense
-            place += stretch(rows[place:] if place else rows, pieces)
+            place += self._stretch()(rows[place:] if place else rows, pieces)
             if place < len(rows):
+                row = rows[place]
                 odd += 1
-                self._encode_odd(rows[place], start + place, pieces, unfit)
+                missing.update([number for number, value in enumerate(row) if value is None])
+                self._encode_odd(row, start + place, pieces, unfit)
                 place += 1
                 if odd * _SPARSE_SHARE > place:
-                    self._expects_none = True
-        if not odd and self._expects_none:
-            self._expects_none = any(None in row for row in rows)
+                    self._optional |= missing
+        if not odd and self._optional and not any(None in row for row in rows):
+            self._optional = frozenset()
         return b"".join(pieces)
+
+    def _stretch(self) -> Stretch:
+        """Return what encodes rows up to the first odd one."""
+        known = self._stretches.get(self._optional)
+        if known is None:
+            if len(self._stretches) >= _MOST_STRETCHES:
+                self._stretches.clear()
+            known = self._stretches[self._optional] = _generated(self._kinds, self._optional)
+        return known
 
     def _encode_odd(
         self, row: Sequence[Any], index: int, pieces: list[bytes], unfit: dict[int, tuple[str, str]]
@@ -90,8 +106,13 @@ def _refuse(value: Any) -> NoReturn:
     raise UnfitError(kind_of(value))
 
 
-def _generated(kinds: Sequence[Kind], *, may_be_none: bool) -> Callable[[Sequence[Sequence[Any]], list[bytes]], int]:
-    """Return a function that encodes rows up to the first odd one, and returns how many those are."""
+def _generated(kinds: Sequence[Kind], optional: frozenset[int]) -> Stretch:
+    """Return a function that encodes rows up to the first odd one, and returns how many those are.
+
+    Args:
+        kinds: The kind of each column.
+        optional: The columns in which None is nothing odd.
+    """
     names = {
         "refuse": _refuse,
         "dumps": _dumps,
@@ -101,7 +122,7 @@ def _generated(kinds: Sequence[Kind], *, may_be_none: bool) -> Callable[[Sequenc
         "NULL": binary.NULL,
         "I": struct.Struct(">i").pack,
     }
-    writer = _Writer(kinds, names, may_be_none=may_be_none)
+    writer = _Writer(kinds, names, optional)
     variables = ", ".join(f"v{number}" for number in range(len(kinds)))
     source = (
         "def encode(rows, pieces):\n"
@@ -117,21 +138,21 @@ def _generated(kinds: Sequence[Kind], *, may_be_none: bool) -> Callable[[Sequenc
     )
     # Made of the kinds' own templates and of numbers: nothing of a caller's is in it, not even a column's name.
     exec(source, names)  # noqa: S102
-    made: Callable[[Sequence[Sequence[Any]], list[bytes]], int] = names["encode"]  # type: ignore[assignment]
+    made: Stretch = names["encode"]  # type: ignore[assignment]
     return made
 
 
 class _Writer:
     """Writes the body of the generated function."""
 
-    def __init__(self, kinds: Sequence[Kind], names: dict[str, Any], *, may_be_none: bool) -> None:
+    def __init__(self, kinds: Sequence[Kind], names: dict[str, Any], optional: frozenset[int]) -> None:
         self._names = names
         self._format = "h"
         self._arguments = [str(len(kinds))]
         self.lines: list[str] = []
         self.pieces: list[str] = []
         for number, kind in enumerate(kinds):
-            if may_be_none:
+            if number in optional:
                 self._add_optional(number, kind)
             else:
                 self._add(number, kind)
