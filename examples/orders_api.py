@@ -1,7 +1,8 @@
 """A web service that stores what it is sent: one row a request, and each request hears what became of its own row.
 
 ``DATABASE_URL=postgresql://... uvicorn examples.orders_api:app`` needs FastAPI, uvicorn and ``bulkwriter[postgres]``.
-The writer lives as long as the service; uvicorn waits for the requests that it has begun, and the writer for their rows.
+The writer lives as long as the service: uvicorn waits for the requests that it has begun, and the writer for their
+rows.
 
 ==============================  ======  ============================================================================
 what the writer says            status  what a client does

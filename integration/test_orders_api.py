@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
 import pytest
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+Service: TypeAlias = tuple[httpx.AsyncClient, subprocess.Popen[str]]
+
 
 @contextlib.asynccontextmanager
-async def service(
-    postgres: Scratch, **environment: str
-) -> AsyncIterator[tuple[httpx.AsyncClient, subprocess.Popen[str]]]:
+async def service(postgres: Scratch, **environment: str) -> AsyncIterator[Service]:
     """Run the service in a process of its own, as one would, and give a client of it."""
-    await postgres.execute(
-        f"CREATE TABLE {postgres.name('orders')} (id int PRIMARY KEY, customer text NOT NULL, amount int CHECK (amount > 0))"
-    )
+    columns = "id int PRIMARY KEY, customer text NOT NULL, amount int CHECK (amount > 0)"
+    await postgres.execute(f"CREATE TABLE orders ({columns})")
     port = free_port()
     variables = {**os.environ, "DATABASE_URL": postgres.url, "ORDERS": postgres.name("orders"), **environment}
     command = [sys.executable, "-m", "uvicorn", "examples.orders_api:app", "--host", LOOPBACK, "--port", str(port)]
-    process = subprocess.Popen(  # noqa: ASYNC220 - it is started once, and spoken to over HTTP
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 - it is started once, and spoken to over HTTP
         command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
@@ -79,7 +78,7 @@ async def test_each_kind_of_answer_has_its_status(postgres: Scratch) -> None:
         ]
         assert statuses == [409 if number == 3 else 201 for number in range(100)] + [422, 422, 409, 422]
         assert "customer 3" not in answers[3].text
-    assert await postgres.value(f"SELECT count(*) FROM {postgres.name('orders')}") == 100
+    assert await postgres.value("SELECT count(*) FROM orders") == 100
 
 
 async def test_a_server_that_is_away_is_told_as_such(postgres: Scratch) -> None:
@@ -98,7 +97,7 @@ async def test_a_server_that_is_away_is_told_as_such(postgres: Scratch) -> None:
             again = await client.post("/orders", json=order(1))
         # 409 is said to whoever sends again what was stored while it heard 504.
         assert again.status_code in {201, 409}
-    assert await postgres.value(f"SELECT count(*) FROM {postgres.name('orders')}") == 1
+    assert await postgres.value("SELECT count(*) FROM orders") == 1
 
 
 async def test_what_was_accepted_is_finished_when_the_service_is_asked_to_end(postgres: Scratch) -> None:
@@ -106,7 +105,7 @@ async def test_what_was_accepted_is_finished_when_the_service_is_asked_to_end(po
     async with service(postgres) as (client, process), postgres.connect() as other:
         transaction = other.transaction()
         await transaction.start()
-        await other.execute(f"LOCK TABLE {postgres.name('orders')}")
+        await other.execute("LOCK TABLE orders")
         sending = asyncio.gather(*(client.post("/orders", json=order(number)) for number in range(20)))
 
         async def are_in() -> bool:
@@ -117,4 +116,4 @@ async def test_what_was_accepted_is_finished_when_the_service_is_asked_to_end(po
         await transaction.rollback()
         assert {answer.status_code for answer in await sending} == {201}
         await asyncio.to_thread(process.wait, 30)
-    assert await postgres.value(f"SELECT count(*) FROM {postgres.name('orders')}") == 20
+    assert await postgres.value("SELECT count(*) FROM orders") == 20
