@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
+# Those that need a server are run by integration/.
+WITH_SERVER = {"postgres"}
+BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")} - WITH_SERVER)
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("BULKWRITER_TEST_LOOP", "asyncio") != "asyncio", reason="benchmarks choose their loops themselves"
@@ -22,6 +24,11 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_runs_and_prints_its_ratios(name: str, tmp_path: Path) -> None:
     """At tiny size each one ends well, prints what it found, and writes the same for machines."""
+    run_tiny(name, tmp_path)
+
+
+def run_tiny(name: str, tmp_path: Path) -> None:
+    """Run a benchmark at tiny size, and look at what it says."""
     file = tmp_path / "found.json"
     # In a process of its own: what it is compared with sets up logging for the whole process.
     command = [sys.executable, "-m", f"benchmarks.{name}", "--size", "tiny", "--json", str(file)]
