@@ -45,19 +45,6 @@ async def table(postgres: Scratch) -> Scratch:
     return postgres
 
 
-@pytest.fixture
-async def asyncpg_may_forget() -> None:
-    """Let asyncpg leave an error of a dying connection to nobody: it does so when it is lost in the midst of a COPY."""
-    loop = asyncio.get_running_loop()
-    strict = loop.get_exception_handler()
-
-    def forgive(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if strict is not None and not isinstance(context.get("exception"), asyncpg.PostgresConnectionError):
-            strict(loop, context)
-
-    loop.set_exception_handler(forgive)
-
-
 @contextlib.asynccontextmanager
 async def writing(
     scratch: Scratch, database: Any = None, *, retry: RetryPolicy = QUICK, **options: Any

@@ -28,7 +28,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no updates": ({**UPDATE, "update_columns": {}}, "update_columns must name at least one column"),
     "empty condition": ({**UPDATE, "update_where": ""}, "update_where must be a str that is not empty"),
     "ledger": ({"ledger": 1}, "ledger must be True or False, not 1"),
-    "retention": ({"ledger_retention": -1}, "ledger_retention must be 0 or more seconds, not -1"),
+    "retention": ({"ledger_retention": -1}, "ledger_retention must be more than 0 seconds, not -1"),
     "setup": ({"setup": None}, "setup must be SQL as a str"),
     "busy timeout": ({"busy_timeout": float("nan")}, "busy_timeout must be 0 or more seconds, not nan"),
     "journal mode": ({"journal_mode": "FAST"}, "journal_mode must be one of WAL, DELETE"),

@@ -1,19 +1,15 @@
-"""The options of the backend, checked at the door."""
+"""The options of ``SQLiteBackend``, checked at construction."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias, get_args
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
-from bulkwriter.backends.sqlite.errors import misconfigured, refuse
-from bulkwriter.contract import OnConflict
-
-if TYPE_CHECKING:
-    from bulkwriter.errors import MisconfigurationError
+from bulkwriter.backends.sqlite.errors import BACKEND
+from bulkwriter.options import CommonOptions, OptionCheck
 
 Connect: TypeAlias = Callable[[], sqlite3.Connection]
 
@@ -23,20 +19,10 @@ MEMORY: Final = ":memory:"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(CommonOptions):
     """What the caller asked for; see ``SQLiteBackend`` for what each means."""
 
     path: str | Connect
-    table: str
-    columns: tuple[str, ...] | None
-    on_conflict: OnConflict
-    conflict_columns: tuple[str, ...] | None
-    update_columns: tuple[str, ...] | dict[str, str] | None
-    update_where: str | None
-    returning: tuple[str, ...]
-    ledger: bool
-    ledger_table: str
-    ledger_retention: float
     setup: str
     busy_timeout: float
     journal_mode: str | None
@@ -49,70 +35,44 @@ class Options:
         """Whether the database is the backend's own and lives in memory."""
         return self.path == MEMORY
 
-    @property
-    def updates(self) -> bool:
-        """Whether a conflict leads to an update."""
-        return self.on_conflict == "update"
-
 
 def checked(
     *,
     path: object,
     table: object,
-    columns: object,
-    on_conflict: object,
-    conflict_columns: object,
-    update_columns: object,
-    update_where: object,
-    returning: object,
-    ledger: object,
-    ledger_table: object,
-    ledger_retention: object,
     setup: object,
     busy_timeout: object,
     journal_mode: object,
     synchronous: object,
     foreign_keys: object,
     uri: object,
+    **common: Any,
 ) -> Options:
     """Check everything that can be checked without the database.
 
     Raises:
         MisconfigurationError: An option is wrong; the message says what would be right.
     """
-    name = _text("table", table, str(table))
-    if on_conflict not in get_args(OnConflict):
-        refuse(f'on_conflict must be "error", "skip" or "update", not {on_conflict!r}', name)
-    if on_conflict != "update" and (update_columns is not None or update_where is not None):
-        refuse(f'update_columns and update_where need on_conflict="update", not {on_conflict!r}', name)
+    check = OptionCheck(BACKEND, table, folds_case=True)
+    is_uri = check.flag("uri", uri)
     return Options(
-        path=_path(path, name, is_uri=_flag("uri", uri, name)),
-        table=name,
-        columns=_names("columns", columns, name),
-        on_conflict=on_conflict,  # type: ignore[arg-type]
-        conflict_columns=_names("conflict_columns", conflict_columns, name),
-        update_columns=_updates(update_columns, name),
-        update_where=None if update_where is None else _text("update_where", update_where, name),
-        returning=_names("returning", returning, name, may_be_empty=True) or (),
-        ledger=_flag("ledger", ledger, name),
-        ledger_table=_text("ledger_table", ledger_table, name),
-        ledger_retention=_seconds("ledger_retention", ledger_retention, name),
-        setup=_sql("setup", setup, name),
-        busy_timeout=_seconds("busy_timeout", busy_timeout, name),
-        journal_mode=None if journal_mode is None else _word("journal_mode", journal_mode, _JOURNAL_MODES, name),
-        synchronous=_word("synchronous", synchronous, _SYNCHRONOUS, name),
-        foreign_keys=_flag("foreign_keys", foreign_keys, name),
-        uri=_flag("uri", uri, name),
+        **check.common(**common),
+        path=_path(check, path, is_uri=is_uri),
+        setup=_sql(check, setup),
+        busy_timeout=check.seconds("busy_timeout", busy_timeout),
+        journal_mode=None if journal_mode is None else _word(check, "journal_mode", journal_mode, _JOURNAL_MODES),
+        synchronous=_word(check, "synchronous", synchronous, _SYNCHRONOUS),
+        foreign_keys=check.flag("foreign_keys", foreign_keys),
+        uri=is_uri,
     )
 
 
-def _path(path: object, table: str, *, is_uri: bool) -> str | Connect:
+def _path(check: OptionCheck, path: object, *, is_uri: bool) -> str | Connect:
     if isinstance(path, sqlite3.Connection):
-        message = (
+        check.refuse(
             "path must be the database's file name or a function that returns a new sqlite3.Connection: the backend "
             "writes on a thread and in transactions of its own, which an open connection of yours cannot share"
         )
-        refuse(message, table)
     if isinstance(path, str | os.PathLike):
         name = os.fspath(path)
         if isinstance(name, str) and name:
@@ -120,70 +80,17 @@ def _path(path: object, table: str, *, is_uri: bool) -> str | Connect:
             return name if name == MEMORY or is_uri else os.path.abspath(name)  # noqa: PTH100 - keeps ".." and links
     if callable(path):
         return path
-    message = 'path must be a file name, ":memory:" or a function that returns a sqlite3.Connection'
-    raise _wrong(message, path, table)
+    return check.refuse_value(
+        'path must be a file name, ":memory:" or a function that returns a sqlite3.Connection', path
+    )
 
 
-def _names(option: str, names: object, table: str, *, may_be_empty: bool = False) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    wanted = f"{option} must be a sequence of column names, each once"
-    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
-        raise _wrong(wanted, names, table)
-    listed = tuple(names)
-    if not all(isinstance(name, str) and name for name in listed) or len({n.lower() for n in listed}) < len(listed):
-        raise _wrong(wanted, names, table)
-    if not listed and not may_be_empty:
-        wanted = f"{option} must name at least one column, or be None"
-        raise _wrong(wanted, names, table)
-    return listed
+def _sql(check: OptionCheck, setup: object) -> str:
+    if isinstance(setup, str):
+        return setup
+    return check.refuse_value("setup must be SQL as a str", setup)
 
 
-def _updates(updates: object, table: str) -> tuple[str, ...] | dict[str, str] | None:
-    if not isinstance(updates, Mapping):
-        return _names("update_columns", updates, table)
-    names = _names("update_columns", list(updates), table) or ()
-    for name in names:
-        if not isinstance(updates[name], str) or not updates[name].strip():
-            message = f"update_columns[{name!r}] must be an SQL expression such as 't.n + excluded.n'"
-            raise _wrong(message, updates[name], table)
-    return {name: updates[name] for name in names}
-
-
-def _text(option: str, value: object, table: str) -> str:
-    if isinstance(value, str) and value.strip():
-        return value
-    message = f"{option} must be a str that is not empty"
-    raise _wrong(message, value, table)
-
-
-def _sql(option: str, value: object, table: str) -> str:
-    if isinstance(value, str):
-        return value
-    message = f"{option} must be SQL as a str"
-    raise _wrong(message, value, table)
-
-
-def _flag(option: str, value: object, table: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    message = f"{option} must be True or False"
-    raise _wrong(message, value, table)
-
-
-def _seconds(option: str, value: object, table: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        message = f"{option} must be 0 or more seconds"
-        raise _wrong(message, value, table)
-    return float(value)
-
-
-def _word(option: str, value: object, words: tuple[str, ...], table: str) -> str:
-    if isinstance(value, str) and value.upper() in words:
-        return value.upper()
-    message = f"{option} must be one of {', '.join(words)}"
-    raise _wrong(message, value, table)
-
-
-def _wrong(message: str, value: object, table: str) -> MisconfigurationError:
-    return misconfigured(f"{message}, not {value!r}", table)
+def _word(check: OptionCheck, option: str, value: object, words: tuple[str, ...]) -> str:
+    # SQLite's own words are the same in small letters.
+    return check.word(option, value.upper() if isinstance(value, str) else value, words)
