@@ -87,8 +87,9 @@ class DeliveringDispatcher(KeyedDispatcher):
             if not waiter.done():
                 waiter.set_result(result)
             elif not waiter.cancelled():
-                # It heard of its deadline, and was counted then.
+                # It heard of its deadline, and was counted then; or its owner has answered it, which nobody counted.
                 told_before += 1
+        told_before = min(told_before, batch.early)
         batch.early -= told_before
         batch.epoch.add(fate, stop - start - told_before)
 

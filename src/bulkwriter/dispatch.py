@@ -11,6 +11,7 @@ from bulkwriter.batches import Batch, Parcel
 from bulkwriter.deadlines import Deadlines
 from bulkwriter.errors import BatcherStoppedError, BulkWriterError
 from bulkwriter.flights import SETTLED_A_TURN, fail
+from bulkwriter.intake import has_gone
 from bulkwriter.limits import UNLIMITED, QueueLimits, require_seconds
 from bulkwriter.statistics import Counts, Statistics, Tally
 
@@ -348,4 +349,4 @@ class Dispatcher(Deadlines, Generic[ItemT]):
 
 def _is_pending(parcel: Parcel) -> bool:
     """Whether a parked row is still to be counted: not if it has heard that its deadline passed."""
-    return not parcel.waiter.done() or parcel.waiter.cancelled()
+    return not parcel.waiter.done() or has_gone(parcel.waiter)

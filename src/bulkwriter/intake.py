@@ -387,7 +387,7 @@ class Intake(abc.ABC):
     def _withdraw(self, epoch: Tally, waiter: Any) -> None:
         """Count a row that left the queue because nobody waits for it any more."""
         # Who was told of a passed deadline was counted then.
-        if waiter.cancelled():
+        if has_gone(waiter):
             epoch.add("withdrawn")
 
     def _label(self) -> str:
@@ -396,6 +396,16 @@ class Intake(abc.ABC):
     def _now(self) -> float:
         assert self._loop is not None
         return self._loop.time()
+
+
+def has_gone(waiter: Any) -> bool:
+    """Whether the caller of a row that was not sent has gone, for a waiter that is done.
+
+    Who called ``submit`` may have cancelled the future, or answered it himself. From us it can only have an error.
+    """
+    if waiter.cancelled():
+        return True
+    return isinstance(waiter, asyncio.Future) and not isinstance(waiter.exception(), BulkWriterError)
 
 
 def _new_future() -> asyncio.Future[Any]:
