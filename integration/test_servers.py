@@ -218,10 +218,12 @@ async def test_a_standby_follows_and_takes_no_writes(postgres: Scratch, standby:
 def test_nothing_of_a_test_run_outlives_it(number: signal.Signals) -> None:
     """However a test process ends, its servers and folders go with it."""
     code = """
-        import sys, time
+        import signal, sys, time
         from integration.servers.postgres_providers import postgres_names, provide_postgres
         from integration.servers.registry import Servers
 
+        # What a shell starts in the background ignores it, and so would all that this starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         servers = Servers()
         server = provide_postgres(servers, postgres_names()[0])
         print(server.pid, servers.site.keeper.pid, servers.site.folder, flush=True)
