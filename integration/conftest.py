@@ -18,7 +18,7 @@ from integration.servers.registry import Servers
 from integration.servers.requirements import required
 from integration.servers.scratch import Scratch, scratch
 from integration.servers.small_disk import small_disk
-from integration.servers.standby import provide_standby
+from integration.servers.standby import fresh_standby
 from integration.servers.tls import TlsPostgres, provide_tls_postgres
 from integration.wire import Wire
 
@@ -69,9 +69,10 @@ def pgbouncer(servers: Servers, postgres_server: AnyPostgres) -> PgBouncer:
 
 
 @pytest.fixture
-def standby(servers: Servers, postgres_server: AnyPostgres) -> PostgresServer:
+def standby(servers: Servers, postgres_server: AnyPostgres) -> Iterator[PostgresServer]:
     """A hot standby of the server that ``postgres`` is on."""
-    return provide_standby(servers, postgres_server)
+    with fresh_standby(servers, postgres_server) as made:
+        yield made
 
 
 @pytest.fixture

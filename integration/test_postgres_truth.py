@@ -183,7 +183,9 @@ class TestTheServer:
             await asyncio.to_thread(server.restart)
             answers = await call
         await self._check(table, answers)
-        assert all(isinstance(answer, WriteResult) for answer in answers)
+        if ledger:
+            # Without it, a commit whose answer the restart took along stays unknown: its number says nothing then.
+            assert all(isinstance(answer, WriteResult) for answer in answers)
 
     @LEDGER
     async def test_a_backend_that_is_killed(self, table: Scratch, *, ledger: bool) -> None:

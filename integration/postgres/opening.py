@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bulkwriter.backends.postgres import PostgresBackend
 from integration.postgres.scenarios.others import role_setting
 from integration.servers.ports import free_port
-from integration.servers.standby import provide_standby
+from integration.servers.standby import fresh_standby
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -160,8 +160,8 @@ async def ledger_cannot_be_made(stage: Stage) -> AsyncIterator[PostgresBackend]:
 @_problem("read-only|25006|standby")
 async def hot_standby(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The server is a standby, which takes no writes."""
-    standby = provide_standby(stage.servers, stage.server)
-    yield _backend(stage, standby.url())
+    with fresh_standby(stage.servers, stage.server) as standby:
+        yield _backend(stage, standby.url())
 
 
 @_problem("read-only|25006|standby")

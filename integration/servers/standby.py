@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from integration.servers.external import URL_VARIABLES
@@ -10,6 +11,7 @@ from integration.servers.postgres import ROLES, PostgresServer
 from integration.servers.requirements import not_ours
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from integration.servers.postgres_providers import AnyPostgres
@@ -17,11 +19,21 @@ if TYPE_CHECKING:
     from integration.servers.site import Site
 
 
-def provide_standby(servers: Servers, server: AnyPostgres) -> PostgresServer:
-    """Return the hot standby of a server, at work."""
+@contextlib.contextmanager
+def fresh_standby(servers: Servers, server: AnyPostgres) -> Iterator[PostgresServer]:
+    """Give a hot standby of a server, at work.
+
+    It is not kept for the next test: a server that is killed may forget what its standby has heard already, and then
+    the standby follows it no more.
+    """
     if not isinstance(server, PostgresServer):
         not_ours("postgres", URL_VARIABLES["postgres"])
-    return servers.get(("standby", server.port), lambda site: make_standby(server, site))
+    made = make_standby(server, servers.site)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
 
 
 def make_standby(primary: PostgresServer, site: Site) -> PostgresServer:
