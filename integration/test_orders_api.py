@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
-import pytest
 
 from integration.eventually import eventually
+from integration.servers.external import URL_VARIABLES
 from integration.servers.ports import LOOPBACK, free_port
 from integration.servers.postgres import PostgresServer
+from integration.servers.requirements import not_ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,7 +85,7 @@ async def test_each_kind_of_answer_has_its_status(postgres: Scratch) -> None:
 async def test_a_server_that_is_away_is_told_as_such(postgres: Scratch) -> None:
     """A client hears that it may send again; once the server is back, its order is stored, and stored once."""
     if not isinstance(postgres.server, PostgresServer):
-        pytest.skip("a server that is not ours is not stopped")
+        not_ours("postgres", URL_VARIABLES["postgres"])
     async with service(postgres, ORDER_TIMEOUT="1") as (client, _):
         postgres.server.stop()
         answer = await client.post("/orders", json=order(1))

@@ -311,7 +311,7 @@ class TestConflicts:
         """In one batch: by its own equality, one after the other."""
         try:
             await postgres.execute("CREATE EXTENSION IF NOT EXISTS citext SCHEMA public", role="superuser")
-        except asyncpg.PostgresError:
+        except (asyncpg.FeatureNotSupportedError, asyncpg.UndefinedFileError):
             pytest.skip("this server has no citext")
         await postgres.execute("CREATE TABLE t (id public.citext PRIMARY KEY, v int)")
         async with opened(postgres, on_conflict="update") as backend:

@@ -22,7 +22,9 @@ from bulkwriter.backends.postgres import PostgresBackend
 from bulkwriter.contract import Attempt, Doubtful, NotApplied
 from integration.eventually import eventually
 from integration.postgres_tables import opened, told, verdicts, write
+from integration.servers.external import URL_VARIABLES
 from integration.servers.postgres import PostgresServer
+from integration.servers.requirements import not_ours
 from integration.wire import commit, copied, copying, statement
 
 if TYPE_CHECKING:
@@ -269,7 +271,7 @@ class TestTheServer:
 def ours(scratch: Scratch) -> PostgresServer:
     """Return the server, if it is ours to stop and kill."""
     if not isinstance(scratch.server, PostgresServer):
-        pytest.skip("the server is not ours to stop")
+        not_ours("postgres", URL_VARIABLES["postgres"])
     return scratch.server
 
 

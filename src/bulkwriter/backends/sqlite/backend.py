@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 # How long close(force=True) waits for the statement that it has interrupted, in seconds.
-
 _FORCED_PATIENCE: Final = 0.25
 
 
@@ -273,6 +272,8 @@ class SQLiteBackend(Backend):
         attempt.token = job
         reply = await job.wait()
         if worker.is_busy:
+            # It is about to begin its next statement, and needs Python's lock for that: were the next batch prepared
+            # here first, the thread would wait for it, and the two would never work at the same time.
             await asyncio.sleep(0)
         return reply
 
