@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from integration.servers.external import external_url
+from integration.servers.addresses import external_url
 from integration.servers.postgres import PostgresServer
 from integration.servers.postgres_binaries import installations
 from integration.servers.site import Site

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import httpx
 
 from integration.eventually import eventually
-from integration.servers.external import URL_VARIABLES
+from integration.servers.addresses import URL_VARIABLES
 from integration.servers.ports import LOOPBACK, free_port
 from integration.servers.postgres import PostgresServer
 from integration.servers.requirements import not_ours

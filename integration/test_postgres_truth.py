@@ -22,7 +22,7 @@ from bulkwriter.backends.postgres import PostgresBackend
 from bulkwriter.contract import Attempt, Doubtful, NotApplied
 from integration.eventually import eventually
 from integration.postgres_tables import opened, told, verdicts, write
-from integration.servers.external import URL_VARIABLES
+from integration.servers.addresses import URL_VARIABLES
 from integration.servers.postgres import PostgresServer
 from integration.servers.requirements import not_ours
 from integration.wire import commit, copied, copying, statement
@@ -82,7 +82,6 @@ BREAKS: dict[str, Callable[[Wire], Fault]] = {
 }
 
 
-@pytest.mark.usefixtures("asyncpg_may_forget")
 class TestTheWire:
     """Broken at whatever moment, each row is stored once and its caller knows."""
 
@@ -160,7 +159,6 @@ class TestTheWire:
             assert told(await call) == ["inserted"] * 20
 
 
-@pytest.mark.usefixtures("asyncpg_may_forget")
 class TestTheServer:
     """Sent away, killed, paused, restarted."""
 

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from integration.eventually import eventually
-from integration.servers.external import URL_VARIABLES
+from integration.servers.addresses import URL_VARIABLES
 from integration.servers.families import birth, family, wait_for_the_end
 from integration.servers.ports import LOOPBACK, free_port
 from integration.servers.postgres import PostgresServer

@@ -27,6 +27,13 @@ def test_a_benchmark_runs_and_prints_its_ratios(name: str, tmp_path: Path) -> No
     run_tiny(name, tmp_path)
 
 
+@pytest.mark.parametrize("name", BENCHMARKS + sorted(WITH_SERVER))
+def test_a_benchmark_needs_nothing_of_the_tests(name: str) -> None:
+    """Its environment has no pytest, though it starts the servers that integration/ starts."""
+    code = f"import sys, benchmarks.{name}; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # noqa: S603 - written above
+
+
 def run_tiny(name: str, tmp_path: Path) -> None:
     """Run a benchmark at tiny size, and look at what it says."""
     file = tmp_path / "found.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,19 @@ def test_a_run_without_any_test_is_a_success_only_where_few_were_asked_for() -> 
     assert not run_tests._is_success({run_tests.NOTHING_SELECTED}, is_narrowed=True)
     assert not run_tests._is_success({0, 1}, is_narrowed=True)
     assert not run_tests._is_success({-9}, is_narrowed=True)
+
+
+def test_the_summary_names_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the end of an output so long that its beginning may be gone."""
+    output = "\x1b[31mFAILED\x1b[0m tests/test_a.py::\x1b[1mtest_b\x1b[0m - assert 1\nFAILED to see\n"
+    output += "ERROR tests/test_c.py\n SKIPPED [1] d\n== \x1b[31m2 passed, 1 failed, 1 error in 3.00s\x1b[0m ==\n"
+    run_tests._summarise({"tests": subprocess.CompletedProcess([], 1, output)}, 3)
+    said = capsys.readouterr().out
+    assert (
+        "    FAILED tests/test_a.py::test_b - assert 1\n    FAILED to see\n    ERROR tests/test_c.py\n2 passed, 2"
+        in said
+    )
+    assert "2 passed, 1 failed, 1 error in 3.00s\n" in said
 
 
 def test_nothing_is_installed_where_we_may_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ EAGER_TASKS_SINCE = (3, 12, 0)
 NOTHING_SELECTED = 5
 """What pytest returns when no test was selected."""
 
-_DECORATION = re.compile(r"\x1b\[[0-9;]*m|=")
+_DECORATED = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,11 +172,20 @@ def _summarise(results: dict[str, subprocess.CompletedProcess[str]], seconds: fl
     total = dict.fromkeys(("passed", "failed", "skipped"), 0)
     print(f"──── {len(results)} runs in {seconds:.0f} s ────")
     for name, result in sorted(results.items()):
-        last_line = _DECORATION.sub("", result.stdout.rstrip().rpartition("\n")[2])
-        print(f"{name:35} {last_line.strip()}")
+        last_line = _DECORATED.sub("", result.stdout.rstrip().rpartition("\n")[2]).strip("= ")
+        print(f"{name:35} {last_line}")
         for count, word in re.findall(r"(\d+) (passed|failed|error|skipped)", last_line):
             total["failed" if word == "error" else word] += int(count)
+        # Once more at the very end: of a long output often nothing else is kept.
+        for line in _bad_news(result.stdout):
+            print(f"    {line}")
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+
+
+def _bad_news(output: str) -> list[str]:
+    """Return the lines of pytest's own summary that name what went wrong."""
+    lines = (_DECORATED.sub("", line) for line in output.splitlines())
+    return [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
 
 
 if __name__ == "__main__":

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from integration.postgres.stage import Stage
 
-pytestmark = pytest.mark.usefixtures("asyncpg_may_forget")
-
 BOTH_WAYS = pytest.mark.parametrize("way", ["insert", "upsert"])
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from integration.postgres.stage import Stage
     from integration.servers.postgres import PostgresServer
 
-pytestmark = pytest.mark.usefixtures("asyncpg_may_forget")
-
 
 @pytest.mark.parametrize("is_lost", [False, True], ids=["followed", "lagging"])
 @pytest.mark.parametrize("ledger", [False, True], ids=["plain", "ledger"])

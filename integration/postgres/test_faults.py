@@ -22,8 +22,6 @@ from integration.postgres.stage import HASTY
 if TYPE_CHECKING:
     from integration.postgres.stage import Stage
 
-pytestmark = pytest.mark.usefixtures("asyncpg_may_forget")
-
 EACH_WAY = [
     pytest.param(fault, way, ledger, id=f"{name}-{way}-{'ledger' if ledger else 'plain'}")
     for name, fault in FAULTS.items()

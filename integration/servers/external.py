@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import urllib.parse
 from typing import TYPE_CHECKING, NoReturn
 
+from integration.servers.addresses import URL_VARIABLES
 from integration.servers.requirements import not_ours
 
 if TYPE_CHECKING:
     from integration.servers.postgres import Role
-
-URL_VARIABLES = {"postgres": "BULKWRITER_TEST_POSTGRES_URL"}
-"""For each kind of server the variable that names one to be used, instead of whatever this machine has."""
-
-
-def external_url(kind: str) -> str | None:
-    """Return the address of the server to be used for tests of a kind, if the environment names one."""
-    return os.environ.get(URL_VARIABLES[kind]) or None
 
 
 class ExternalPostgres:

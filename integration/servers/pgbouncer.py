@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from integration.servers.external import URL_VARIABLES
+from integration.servers.addresses import URL_VARIABLES
 from integration.servers.ports import LOOPBACK, free_port
 from integration.servers.postgres import DATABASE, ROLES, PostgresServer
 from integration.servers.processes import Process

@@ -6,7 +6,8 @@ import functools
 import os
 from typing import TYPE_CHECKING, TypeAlias
 
-from integration.servers.external import URL_VARIABLES, ExternalPostgres, external_url
+from integration.servers.addresses import URL_VARIABLES, external_url
+from integration.servers.external import ExternalPostgres
 from integration.servers.postgres import PostgresServer
 from integration.servers.postgres_binaries import Installation, installations
 from integration.servers.requirements import missing, not_ours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from integration.servers.external import URL_VARIABLES
+from integration.servers.addresses import URL_VARIABLES
 from integration.servers.ports import LOOPBACK
 from integration.servers.postgres import ROLES, PostgresServer
 from integration.servers.requirements import not_ours
