@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
-from bulkwriter.backend import Backend
 from bulkwriter.backends.postgres import driver, errors
 from bulkwriter.backends.postgres import options as opt
 from bulkwriter.backends.postgres.attempting import Attempting
@@ -16,32 +13,18 @@ from bulkwriter.backends.postgres.settling import Settling
 from bulkwriter.backends.postgres.statements import Statements, identifying_key
 from bulkwriter.contract import Capabilities, Limits, OnConflict, Operation, Plan
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
+from bulkwriter.sql import KeyedPlan, SQLBackend
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from bulkwriter.backends.postgres.driver import Pool
     from bulkwriter.backends.postgres.options import Method
     from bulkwriter.contract import Attempt, Reply
 
 
-class PostgresPlan(Plan):
-    """One operation on one set of columns, with what reads a row's key."""
-
-    __slots__ = ("read_key",)
-
-    def __init__(
-        self,
-        operation: Operation,
-        columns: tuple[str, ...],
-        read_key: Callable[[tuple[Any, ...]], Hashable | None] | None,
-    ) -> None:
-        super().__init__(operation, columns)
-        self.read_key: Callable[[tuple[Any, ...]], Hashable | None] | None = read_key
-
-
-class PostgresBackend(Backend):
+class PostgresBackend(SQLBackend):
     """Writes to a table of a PostgreSQL database, version 13 or later, through asyncpg.
 
     Plain inserts go by binary COPY; conflicts, ``returning``, row security, views, and tables with triggers that may
@@ -124,7 +107,6 @@ class PostgresBackend(Backend):
         Raises:
             MisconfigurationError: An option is wrong; the message says what would be right.
         """
-        super().__init__()
         self._options = opt.checked(
             dsn_or_pool=dsn_or_pool,
             table=table,
@@ -143,46 +125,22 @@ class PostgresBackend(Backend):
             server_settings=server_settings,
             statement_cache_size=statement_cache_size,
         )
-        self.table: str = self._options.table
-        self.columns: tuple[str, ...] | None = self._options.columns
-        self.on_conflict: OnConflict = self._options.on_conflict
-        self.ledger: bool = self._options.ledger
-        self.allows_coalescing: bool = on_conflict == "update" and update_columns is None and update_where is None
-        self._opening = asyncio.Lock()
+        super().__init__(self._options)
         self._parts: Parts | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
 
-    async def open(self) -> None:
-        """Connect, and check the table, its columns, the permissions and the options.
-
-        Raises:
-            MisconfigurationError: The address, the credentials, the target or an option is wrong.
-            BackendUnavailableError: The server cannot be reached now, or takes no writes.
-        """
-        async with self._opening:
-            if self.is_open:
-                self._check_here()
-                return
-            parts = Parts(self._options, self.paths)
-            try:
-                await parts.open()
-            except driver.OPENING_ERRORS as error:
-                await parts.connections.close(force=True)
-                raise errors.not_written(error, self.table, "opening it") from error.__cause__
-            except BaseException:
-                await parts.connections.close(force=True)
-                raise
-            self._enter(parts)
-
-    def _enter(self, parts: Parts) -> None:
+    async def _open(self) -> None:
+        parts = Parts(self._options, self.paths)
+        try:
+            await parts.open()
+        except driver.OPENING_ERRORS as error:
+            await parts.connections.close(force=True)
+            raise errors.not_written(error, self.table, "opening it") from error.__cause__
+        except BaseException:
+            await parts.connections.close(force=True)
+            raise
         self._parts = parts
-        self._loop, self._process = asyncio.get_running_loop(), os.getpid()
         key = identifying_key(parts.table, self._options)
-        self.key_columns: tuple[str, ...] = key
-        if not is_exact([parts.table.column(name) for name in key]):
-            self.allows_coalescing = False
-        self.is_open: bool = True
+        self._enter(key, is_exact=is_exact([parts.table.column(name) for name in key]))
 
     async def close(self, *, force: bool = False) -> None:
         """Close the backend's own connections. The backend can be opened again.
@@ -202,16 +160,11 @@ class PostgresBackend(Backend):
             MisconfigurationError: The table has no such column, or the operation is not possible on it.
         """
         if self._parts is None:
-            errors.refuse("plan() before open()", self.table)
+            self._refuse("plan() before open()")
         statements = Statements(self._parts.table, self._options, operation, columns)
         self._parts.path_for(statements)
         reader = self._parts.key_reader_for(statements)
-        return PostgresPlan(operation, columns, reader)
-
-    def row_key(self, plan: Plan, row: Any) -> Hashable | None:
-        """Return a row's key as PostgreSQL compares it, as far as that can be known."""
-        read_key = cast("PostgresPlan", plan).read_key
-        return None if read_key is None else read_key(row)
+        return KeyedPlan(operation, columns, reader)
 
     async def attempt(self, attempt: Attempt) -> Reply:
         """Write one batch; bad rows are found on the way.
@@ -237,13 +190,6 @@ class PostgresBackend(Backend):
 
     def _open_parts(self) -> Parts:
         if self._parts is None:
-            errors.refuse("the backend is not open", self.table)
+            self._refuse("the backend is not open")
         self._check_here()
         return self._parts
-
-    def _check_here(self) -> None:
-        """See that this is the event loop, and the process, to which the backend belongs."""
-        if asyncio.get_running_loop() is not self._loop:
-            errors.refuse("the backend belongs to the event loop on which it was opened: open one for each", self.table)
-        if os.getpid() != self._process:
-            errors.refuse("the backend was opened before a fork: a connection must not be shared", self.table)

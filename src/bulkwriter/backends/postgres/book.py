@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, refuse
 from bulkwriter.backends.postgres.sql import literal
-from bulkwriter.errors import MisconfigurationError
 from bulkwriter.ledger import (
     PRUNED_AT_ONCE,
     Entry,
-    PruneCounter,
-    Work,
-    check_identity,
-    digest_of,
-    encode_answers,
     statements,
 )
+from bulkwriter.sql import BookKeeping
 
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.driver import Connection
@@ -26,11 +19,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 
-_DRAWN: Final = re.compile(r"[0-9a-f]{32}")
-"""What ``Attempt`` names itself, where its caller has no name for it."""
-
-
-class Book:
+class Book(BookKeeping):
     """Reads and writes the ledger, within whatever transaction is open.
 
     Args:
@@ -39,9 +28,7 @@ class Book:
     """
 
     def __init__(self, options: Options, schema: str) -> None:
-        self._options = options
-        self._schema = schema
-        self._prune = PruneCounter()
+        super().__init__(BACKEND, options)
         self._sql = statements("postgresql", options.ledger_table, schema=schema, style="numeric_dollar")
         self._name = self._sql.look_up.partition(" FROM ")[2].partition(" WHERE ")[0]
 
@@ -58,33 +45,12 @@ class Book:
         rights += "AND pg_catalog.has_table_privilege($1, 'UPDATE') AND pg_catalog.has_table_privilege($1, 'DELETE')"
         if not await connection.fetchval(rights, self._name):
             message = f"the ledger {self._name} needs the privileges SELECT, INSERT, UPDATE and DELETE (42501)"
-            refuse(message, self._options.table)
-
-    def may_know(self, attempt: Attempt) -> bool:
-        """Whether it is worth looking first: an identity that was drawn at random is new.
-
-        Raises:
-            MisconfigurationError: No ledger could hold this identity.
-        """
-        check_identity(attempt.identity)
-        return _DRAWN.fullmatch(attempt.identity) is None
+            refuse(message, self._table)
 
     async def look_up(self, connection: Connection, attempt: Attempt) -> Entry | None:
         """Return what is known of an attempt's identity."""
         row = await connection.fetchrow(self._sql.look_up, attempt.identity)
         return None if row is None else Entry(*row)
-
-    def reply(self, entry: Entry, attempt: Attempt) -> Reply:
-        """Return what the callers heard when the work of this identity was done.
-
-        Raises:
-            MisconfigurationError: It was another piece of work.
-        """
-        try:
-            return entry.reply(attempt.identity, self._work(attempt))
-        except MisconfigurationError as error:
-            error.backend, error.table = BACKEND, self._options.table
-            raise
 
     def record(self, attempt: Attempt, reply: Reply) -> str:
         """Return the command that writes what the callers will hear, to be run right before COMMIT.
@@ -92,9 +58,7 @@ class Book:
         Raises:
             MisconfigurationError: A returned value cannot be kept.
         """
-        work = self._work(attempt)
-        values: tuple[Any, ...] = (attempt.identity, secrets.token_hex(16), work.digest, work.row_count)
-        values = (*values, encode_answers(reply))
+        values: tuple[Any, ...] = self.recorded(attempt, reply)
         sql = self._sql.record
         for number, value in reversed(list(enumerate(values, 1))):
             sql = sql.replace(f"${number}", str(value) if isinstance(value, int) else _parked(number), 1)
@@ -109,30 +73,21 @@ class Book:
         Raises:
             LedgerMovedError: It is not there any more.
         """
-        work = self._work(attempt)
-        facts = (secrets.token_hex(16), work.digest, work.row_count, encode_answers(reply))
-        tag = await connection.execute(self._sql.replace, *facts, attempt.identity, tombstone.token)
+        tag = await connection.execute(self._sql.replace, *self.replacing(attempt, reply, tombstone))
         if tag != "UPDATE 1":
             raise LedgerMovedError
 
     async def prune(self, connection: Connection) -> None:
         """Delete old entries, if it is time to."""
         if self._prune.is_due():
-            await connection.execute(self._sql.prune, int(self._options.ledger_retention), PRUNED_AT_ONCE)
+            await connection.execute(self._sql.prune, int(self._retention), PRUNED_AT_ONCE)
 
     async def bar(self, connection: Connection, attempt: Attempt) -> Entry:
         """See to it that an attempt cannot commit any more, unless it has; return what is there."""
-        work = self._work(attempt)
-        facts = (attempt.identity, secrets.token_hex(16), work.digest, work.row_count)
-        await connection.execute(self._sql.bar, *facts)
+        await connection.execute(self._sql.bar, *self.barred(attempt))
         entry = await self.look_up(connection, attempt)
         assert entry is not None
         return entry
-
-    def _work(self, attempt: Attempt) -> Work:
-        plan, options = attempt.plan, self._options
-        digest = digest_of(options.table, plan.operation, plan.columns, options.on_conflict)
-        return Work(digest, len(attempt.rows))
 
 
 def _parked(number: int) -> str:

@@ -5,10 +5,9 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 from __future__ import annotations
 
-from typing import Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres.driver import ServerError, WrongAddressError
-from bulkwriter.contract import NotApplied
 from bulkwriter.errors import (
     BackendUnavailableError,
     CheckViolationError,
@@ -22,10 +21,20 @@ from bulkwriter.errors import (
     ThrottledError,
     UniqueViolationError,
 )
+from bulkwriter.sql import Signature
+from bulkwriter.sql.errors import undone
 
-ErrorT = TypeVar("ErrorT", RowRejectedError, NotWrittenError)
+if TYPE_CHECKING:
+    from bulkwriter.contract import NotApplied
 
 BACKEND: Final = "postgres"
+
+_signature: Final = Signature(BACKEND)
+signed: Final = _signature.signed
+misconfigured: Final = _signature.misconfigured
+refuse: Final = _signature.refuse
+refused: Final = _signature.refused
+swallowed: Final = _signature.swallowed
 
 _ROW_ERRORS: Final[dict[str, type[RowRejectedError]]] = {
     "23505": UniqueViolationError,
@@ -131,20 +140,6 @@ def _what_failed(code: str, constraint: str | None, column: str | None) -> str:
     return _WHAT_FAILED.get(code, usual)
 
 
-def refused(message: str, table: str, column: str | None = None) -> InvalidValueError:
-    """Return what the caller hears of a value that its column cannot hold, and that was never sent."""
-    where = "" if column is None else f"column {column}: "
-    return InvalidValueError(
-        f"table {table}: {where}{message}", column_name=column, detail=message, backend=BACKEND, table=table
-    )
-
-
-def swallowed(table: str, doing: str = "writing") -> CheckViolationError:
-    """Return what the caller hears of a row that a trigger, or a policy, dropped without a word."""
-    message = f"table {table}: the row was swallowed by a trigger: {doing} it changed nothing"
-    return CheckViolationError(message, backend=BACKEND, table=table)
-
-
 def not_written(error: BaseException, table: str, doing: str = "writing") -> NotWrittenError:
     """Return what every caller hears of an error that is no row's fault."""
     if isinstance(error, NotWrittenError):
@@ -158,8 +153,7 @@ def not_written(error: BaseException, table: str, doing: str = "writing") -> Not
 
 def not_applied(error: BaseException, table: str) -> NotApplied:
     """Return the verdict for every row of an attempt of which it is certain that it was rolled back."""
-    told = not_written(error, table)
-    return NotApplied(told, retry=told.safe_to_retry)
+    return undone(not_written(error, table))
 
 
 def _kind_for(code: str) -> type[NotWrittenError]:
@@ -181,29 +175,3 @@ def _said(error: BaseException, code: str) -> str:
 def _is_wrong_address(error: BaseException) -> bool:
     """Whether it can never be connected to what the URL or an option names."""
     return isinstance(error, ValueError | WrongAddressError) and not isinstance(error, OSError)
-
-
-def misconfigured(message: str, table: str) -> MisconfigurationError:
-    """Return an error about an option or the target."""
-    return MisconfigurationError(message, backend=BACKEND, table=table)
-
-
-def refuse(message: str, table: str, cause: BaseException | None = None) -> NoReturn:
-    """Raise an error about an option or the target.
-
-    Raises:
-        MisconfigurationError: Always.
-    """
-    raise misconfigured(message, table) from cause
-
-
-def signed(error: ErrorT, table: str, cause: BaseException) -> ErrorT:
-    """Complete an error with where it comes from.
-
-    The cause loses its traceback: that would keep the whole batch in memory for as long as one caller keeps its error.
-    """
-    error.backend = BACKEND
-    error.table = table
-    error.__cause__ = cause.with_traceback(None)
-    cause.__context__ = None
-    return error

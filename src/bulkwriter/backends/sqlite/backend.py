@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from bulkwriter.backend import Backend
 from bulkwriter.backends.sqlite import options as opt
 from bulkwriter.backends.sqlite.attempting import Attempting, given_up
 from bulkwriter.backends.sqlite.book import Book
-from bulkwriter.backends.sqlite.errors import BACKEND, not_written, refuse
+from bulkwriter.backends.sqlite.errors import BACKEND, not_written
 from bulkwriter.backends.sqlite.keys import KeyReader, is_exact
 from bulkwriter.backends.sqlite.session import Session
 from bulkwriter.backends.sqlite.statements import Statements, identifying_key
 from bulkwriter.backends.sqlite.thread import Job, Worker, tell
 from bulkwriter.contract import Capabilities, Doubtful, Limits, NotApplied, OnConflict, Operation, Plan, Uniform
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
+from bulkwriter.sql import KeyedPlan, SQLBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    import os
+    from collections.abc import Callable, Iterable, Mapping
 
     from bulkwriter.backends.sqlite.target import Table
     from bulkwriter.contract import Attempt, Reply
@@ -31,22 +31,7 @@ if TYPE_CHECKING:
 _FORCED_PATIENCE: Final = 0.25
 
 
-class SQLitePlan(Plan):
-    """One operation on one set of columns, with what reads a row's key."""
-
-    __slots__ = ("read_key",)
-
-    def __init__(
-        self,
-        operation: Operation,
-        columns: tuple[str, ...],
-        read_key: Callable[[tuple[Any, ...]], Hashable | None] | None,
-    ) -> None:
-        super().__init__(operation, columns)
-        self.read_key: Callable[[tuple[Any, ...]], Hashable | None] | None = read_key
-
-
-class SQLiteBackend(Backend):
+class SQLiteBackend(SQLBackend):
     """Writes to a table of an SQLite database, through the standard library's ``sqlite3`` on a thread of its own.
 
     A batch is one transaction of multi-row statements. Rows that the database refuses are found on the way, in few
@@ -137,7 +122,6 @@ class SQLiteBackend(Backend):
         Raises:
             MisconfigurationError: An option is wrong; the message says what would be right.
         """
-        super().__init__()
         self._options = opt.checked(
             path=path,
             table=table,
@@ -157,31 +141,11 @@ class SQLiteBackend(Backend):
             foreign_keys=foreign_keys,
             uri=uri,
         )
-        self.table: str = self._options.table
-        self.columns: tuple[str, ...] | None = self._options.columns
-        self.on_conflict: OnConflict = self._options.on_conflict
-        self.ledger: bool = self._options.ledger
-        self.allows_coalescing: bool = on_conflict == "update" and update_columns is None and update_where is None
-        self._opening = asyncio.Lock()
+        super().__init__(self._options)
         self._worker: Worker | None = None
         self._session: Session | None = None
         self._attempting: Attempting | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
         self._forgotten: weakref.finalize[..., Any] | None = None
-
-    async def open(self) -> None:
-        """Connect, and check the file, the table, its columns and the options.
-
-        Raises:
-            MisconfigurationError: The target or an option is wrong.
-            BackendUnavailableError: The database is locked, or cannot be read now.
-        """
-        async with self._opening:
-            if self.is_open:
-                self._check_here()
-                return
-            await self._open()
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -195,17 +159,13 @@ class SQLiteBackend(Backend):
         except BaseException:
             worker.stop()
             raise
-        self._loop, self._process = loop, os.getpid()
         self._session, self._worker = session, worker
         self._attempting = Attempting(session, book, self._options, self.paths)
         # A backend that nobody closed: without it, its thread would wait for ever, with the file open.
         self._forgotten = weakref.finalize(self, worker.stop)
         self._forgotten.atexit = False
         key = identifying_key(target, self._options)
-        self.key_columns: tuple[str, ...] = () if key is None else key.columns
-        if key is not None and not is_exact(key):
-            self.allows_coalescing = False
-        self.is_open: bool = True
+        self._enter(() if key is None else key.columns, is_exact=key is None or is_exact(key))
 
     def _opened(self, session: Session) -> Table:
         """Open the session, on its thread."""
@@ -245,18 +205,13 @@ class SQLiteBackend(Backend):
             MisconfigurationError: The table has no such column, or the operation is not possible on it.
         """
         if self._session is None or self._session.latest is None:
-            refuse("plan() before open()", self.table)
+            self._refuse("plan() before open()")
         table = self._session.latest
         statements = Statements(table, self._options, operation, columns, variables=len(columns) or 1)
         key, read_key = statements.key, None
         if key is not None and statements.key_places:
             read_key = KeyReader(table, key, statements.key_places).read
-        return SQLitePlan(operation, columns, read_key)
-
-    def row_key(self, plan: Plan, row: Any) -> Hashable | None:
-        """Return a row's key as SQLite compares it: by the column's affinity and collation."""
-        read_key = cast("SQLitePlan", plan).read_key
-        return None if read_key is None else read_key(row)
+        return KeyedPlan(operation, columns, read_key)
 
     async def attempt(self, attempt: Attempt) -> Reply:
         """Write one batch in one transaction; bad rows are found on the way.
@@ -294,14 +249,5 @@ class SQLiteBackend(Backend):
 
     def _open_parts(self) -> tuple[Attempting, Worker, asyncio.AbstractEventLoop]:
         if self._attempting is None or self._worker is None:
-            refuse("the backend is not open", self.table)
+            self._refuse("the backend is not open")
         return self._attempting, self._worker, self._check_here()
-
-    def _check_here(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop, having seen that it is the one to which the backend belongs."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            refuse("the backend belongs to the event loop on which it was opened: open one for each", self.table)
-        if os.getpid() != self._process:
-            refuse("the backend was opened before a fork: an SQLite connection must not be shared", self.table)
-        return loop

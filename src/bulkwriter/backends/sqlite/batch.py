@@ -56,7 +56,7 @@ class Batch:
         assert len(self.flat) == self.size * self.width, "each row has a value for each column"
         for index, (column, why) in find_unfit(self.flat, self.width).items():
             name = columns[column]
-            self._rejected[index] = refused(f"column {name}: {why}", table, name)
+            self._rejected[index] = refused(why, table, name)
         if self._rejected:
             self.restart()
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
-from bulkwriter.errors import MisconfigurationError
+from bulkwriter.backends.sqlite.errors import BACKEND
 from bulkwriter.ledger import (
     PRUNED_AT_ONCE,
     Entry,
-    PruneCounter,
     Statements,
-    Work,
     check_identity,
-    digest_of,
-    encode_answers,
     statements,
 )
+from bulkwriter.sql import BookKeeping
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 
-class Book:
+class Book(BookKeeping):
     """Reads and writes the ledger, within whatever transaction is open.
 
     Args:
@@ -33,8 +29,8 @@ class Book:
     """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._prune = PruneCounter()
+        super().__init__(BACKEND, options)
+        self._ledger_table = options.ledger_table
         self._known: dict[str, Statements] = {}
 
     def create(self, connection: sqlite3.Connection, schema: str) -> None:
@@ -53,18 +49,6 @@ class Book:
         row = connection.execute(self._sql(schema).look_up, (attempt.identity,)).fetchone()
         return None if row is None else Entry(*row)
 
-    def reply(self, entry: Entry, attempt: Attempt) -> Reply:
-        """Return what the callers heard when the work of this identity was done.
-
-        Raises:
-            MisconfigurationError: It was another piece of work.
-        """
-        try:
-            return entry.reply(attempt.identity, self._work(attempt))
-        except MisconfigurationError as error:
-            error.backend, error.table = "sqlite", self._options.table
-            raise
-
     def record(
         self, connection: sqlite3.Connection, schema: str, attempt: Attempt, reply: Reply, tombstone: Entry | None
     ) -> None:
@@ -77,20 +61,17 @@ class Book:
             reply: What its callers will hear.
             tombstone: What ``look_up`` found in this transaction, whose place it takes.
         """
-        sql, work, token = self._sql(schema), self._work(attempt), secrets.token_hex(16)
-        facts = (token, work.digest, work.row_count, encode_answers(reply))
+        sql = self._sql(schema)
         if tombstone is None:
-            connection.execute(sql.record, (attempt.identity, *facts))
+            connection.execute(sql.record, self.recorded(attempt, reply))
         else:
-            connection.execute(sql.replace, (*facts, attempt.identity, tombstone.token))
+            connection.execute(sql.replace, self.replacing(attempt, reply, tombstone))
         if self._prune.is_due():
-            connection.execute(sql.prune, (self._options.ledger_retention, PRUNED_AT_ONCE))
+            connection.execute(sql.prune, (self._retention, PRUNED_AT_ONCE))
 
     def bar(self, connection: sqlite3.Connection, schema: str, attempt: Attempt) -> Entry:
         """See to it that an attempt cannot commit any more, unless it has; return what is there."""
-        work = self._work(attempt)
-        facts = (attempt.identity, secrets.token_hex(16), work.digest, work.row_count)
-        connection.execute(self._sql(schema).bar, facts)
+        connection.execute(self._sql(schema).bar, self.barred(attempt))
         entry = self.look_up(connection, schema, attempt)
         assert entry is not None
         return entry
@@ -98,10 +79,5 @@ class Book:
     def _sql(self, schema: str) -> Statements:
         known = self._known.get(schema)
         if known is None:
-            known = self._known[schema] = statements("sqlite", self._options.ledger_table, schema=schema)
+            known = self._known[schema] = statements("sqlite", self._ledger_table, schema=schema)
         return known
-
-    def _work(self, attempt: Attempt) -> Work:
-        plan, options = attempt.plan, self._options
-        digest = digest_of(options.table, plan.operation, plan.columns, options.on_conflict)
-        return Work(digest, len(attempt.rows))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from bulkwriter.contract import NotApplied
 from bulkwriter.errors import (
     BackendUnavailableError,
     CheckViolationError,
@@ -19,13 +18,22 @@ from bulkwriter.errors import (
     RowTooLargeError,
     UniqueViolationError,
 )
+from bulkwriter.sql import Signature
+from bulkwriter.sql.errors import undone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ErrorT = TypeVar("ErrorT", RowRejectedError, NotWrittenError)
+    from bulkwriter.contract import NotApplied
 
 BACKEND: Final = "sqlite"
+
+_signature: Final = Signature(BACKEND)
+signed: Final = _signature.signed
+misconfigured: Final = _signature.misconfigured
+refuse: Final = _signature.refuse
+refused: Final = _signature.refused
+swallowed: Final = _signature.swallowed
 
 # https://www.sqlite.org/rescode.html
 _ROW_ERRORS: Final[dict[str, type[RowRejectedError]]] = {
@@ -116,13 +124,6 @@ def rejected(error: Exception, table: str, columns: Sequence[str], values: Seque
     return signed(answer, table, error)
 
 
-def refused(message: str, table: str, column: str | None = None) -> InvalidValueError:
-    """Return what the caller hears of a value that SQLite cannot hold as it is."""
-    error = InvalidValueError(f"table {table}: {message}", column_name=column, backend=BACKEND, table=table)
-    error.detail = message
-    return error
-
-
 def not_written(error: Exception, table: str, doing: str = "writing") -> NotWrittenError:
     """Return what every caller hears of an error that is no row's fault."""
     # SQLite's own messages name tables and columns; those of anything else may hold what they are about.
@@ -133,40 +134,13 @@ def not_written(error: Exception, table: str, doing: str = "writing") -> NotWrit
 
 def not_applied(error: Exception, table: str) -> NotApplied:
     """Return the verdict for every row of an attempt that was rolled back because of this error."""
-    told = not_written(error, table)
-    return NotApplied(told, retry=told.safe_to_retry)
+    return undone(not_written(error, table))
 
 
 def is_misconfiguration(error: Exception) -> bool:
     """Whether an error will be the same at the next try."""
     code = code_of(error)
     return code is not None and code.split("_")[1] in _MISCONFIGURED
-
-
-def misconfigured(message: str, table: str) -> MisconfigurationError:
-    """Return an error about an option or the target."""
-    return MisconfigurationError(message, backend=BACKEND, table=table)
-
-
-def refuse(message: str, table: str, cause: Exception | None = None) -> NoReturn:
-    """Raise an error about an option or the target.
-
-    Raises:
-        MisconfigurationError: Always.
-    """
-    raise misconfigured(message, table) from cause
-
-
-def signed(error: ErrorT, table: str, cause: BaseException) -> ErrorT:
-    """Complete an error with where it comes from.
-
-    The cause loses its traceback: that would keep the whole batch in memory for as long as one caller keeps its error.
-    """
-    error.backend = BACKEND
-    error.table = table
-    error.__cause__ = cause.with_traceback(None)
-    cause.__context__ = None
-    return error
 
 
 def _names_in(message: str, columns: Sequence[str]) -> tuple[str | None, str | None]:

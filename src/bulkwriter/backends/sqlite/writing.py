@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Final
 
-from bulkwriter.backends.sqlite.errors import BACKEND, code_of, is_row_fault, rejected
+from bulkwriter.backends.sqlite.errors import code_of, is_row_fault, rejected, swallowed
 from bulkwriter.backends.sqlite.statements import power_of_two_in
-from bulkwriter.errors import CheckViolationError
 from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
@@ -285,9 +284,7 @@ class Writing:
             self._swallowed(place, "writing")
 
     def _swallowed(self, place: int, doing: str) -> None:
-        message = f"table {self._table.label}: the row was swallowed by a trigger: {doing} it changed nothing"
-        error = CheckViolationError(message, backend=BACKEND, table=self._table.label)
-        self._batch.reject(place, error)
+        self._batch.reject(place, swallowed(self._table.label, doing))
 
     def _reject(self, place: int, error: Exception) -> None:
         values = self._batch.values(place, place + 1)

@@ -1,0 +1,105 @@
+"""What is the same in every backend of an SQL database: it is opened once, on one event loop, in one process."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from bulkwriter.backend import Backend
+from bulkwriter.contract import OnConflict, Operation, Plan
+from bulkwriter.sql.errors import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from typing import NoReturn
+
+    from bulkwriter.options import CommonOptions
+
+
+class KeyedPlan(Plan):
+    """One operation on one set of columns, with what reads a row's key."""
+
+    __slots__ = ("read_key",)
+
+    def __init__(
+        self,
+        operation: Operation,
+        columns: tuple[str, ...],
+        read_key: Callable[[tuple[Any, ...]], Hashable | None] | None,
+    ) -> None:
+        super().__init__(operation, columns)
+        self.read_key: Callable[[tuple[Any, ...]], Hashable | None] | None = read_key
+
+
+class SQLBackend(Backend):
+    """A backend whose options are ``CommonOptions`` and whose plans are ``KeyedPlan``.
+
+    A subclass implements ``_open``, which ends with ``_enter``, beside what any backend implements.
+    """
+
+    def __init__(self, options: CommonOptions) -> None:
+        """Take over the options that are the same everywhere; nothing is opened.
+
+        Args:
+            options: What the caller asked for, checked.
+        """
+        super().__init__()
+        self.table: str = options.table
+        self.columns: tuple[str, ...] | None = options.columns
+        self.on_conflict: OnConflict = options.on_conflict
+        self.ledger: bool = options.ledger
+        # What an expression adds up, or a condition declines, depends on each of the rows before.
+        replaces = options.update_columns is None and options.update_where is None
+        self.allows_coalescing: bool = options.updates and replaces
+        self._opening = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+
+    async def open(self) -> None:
+        """Connect, and check the table, its columns, the permissions and the options.
+
+        Raises:
+            MisconfigurationError: The address, the credentials, the target or an option is wrong.
+            BackendUnavailableError: The database cannot be reached now, or takes no writes.
+        """
+        async with self._opening:
+            if self.is_open:
+                self._check_here()
+                return
+            await self._open()
+
+    @abc.abstractmethod
+    async def _open(self) -> None:
+        """Do so."""
+
+    def _enter(self, key: tuple[str, ...], *, is_exact: bool) -> None:
+        """Note that the backend is open.
+
+        Args:
+            key: The columns that identify a row.
+            is_exact: Whether keys are equal here exactly where the database takes them for equal.
+        """
+        self._loop, self._process = asyncio.get_running_loop(), os.getpid()
+        self.key_columns: tuple[str, ...] = key
+        if not is_exact:
+            self.allows_coalescing = False
+        self.is_open: bool = True
+
+    def row_key(self, plan: Plan, row: Any) -> Hashable | None:
+        """Return a row's key as the database compares it, as far as that can be known."""
+        read_key = cast("KeyedPlan", plan).read_key
+        return None if read_key is None else read_key(row)
+
+    def _refuse(self, message: str) -> NoReturn:
+        Signature(self.name).refuse(message, self.table)
+
+    def _check_here(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop, having seen that the backend belongs to it, and to this process."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._refuse("the backend belongs to the event loop on which it was opened: open one for each")
+        if os.getpid() != self._process:
+            self._refuse("the backend was opened before a fork: a connection must not be shared")
+        return loop
