@@ -320,6 +320,9 @@ class Flights(Intake):
         self._flights.discard(batch)
         self._release_slot(batch)
         self._close_epochs()
+        # The task still holds the batch when the callers come with their next rows: futures that are let go now, the
+        # new ones take the place of, in memory that is at hand.
+        batch.items, batch.waiters = [], ()
 
     def _learn(self, took: float) -> None:
         """Note how long a batch took, in seconds."""
