@@ -21,10 +21,12 @@ from bulkwriter import (
 from bulkwriter.backends.postgres import PostgresBackend
 from bulkwriter.contract import Attempt, Doubtful, NotApplied
 from integration.eventually import eventually
+from integration.overrunning import OverrunningBackend
 from integration.postgres_tables import opened, told, verdicts, write
 from integration.servers.addresses import URL_VARIABLES
 from integration.servers.postgres import PostgresServer
 from integration.servers.requirements import not_ours
+from integration.servers.scratch import WRITERS
 from integration.wire import commit, copied, copying, statement
 
 if TYPE_CHECKING:
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
     from integration.servers.scratch import Scratch
     from integration.wire import Fault, Wire
 
-QUICK = RetryPolicy(max_time=20, initial_backoff=0.01, max_backoff=0.1)
-HASTY = RetryPolicy(max_time=20, attempt_timeout=0.5, initial_backoff=0.01, max_backoff=0.1)
+QUICK = RetryPolicy(max_time=50, initial_backoff=0.01, max_backoff=0.1)
 LEDGER = pytest.mark.parametrize("ledger", [False, True], ids=["without a ledger", "with a ledger"])
 POLICY = pytest.mark.parametrize("policy", ["error", "update"])
 
@@ -52,9 +53,18 @@ async def writing(
     scratch: Scratch, database: Any = None, *, retry: RetryPolicy = QUICK, **options: Any
 ) -> AsyncIterator[BulkWriter[Any]]:
     """Open a writer to the table, and stop it afterwards."""
-    backend = PostgresBackend(scratch.url if database is None else database, scratch.name("t"), **options)
-    async with BulkWriter[Any](backend, retry=retry) as writer:
+    async with watched(scratch, database, retry=retry, **options) as (writer, _):
         yield writer
+
+
+@contextlib.asynccontextmanager
+async def watched(
+    scratch: Scratch, database: Any = None, *, retry: RetryPolicy = QUICK, **options: Any
+) -> AsyncIterator[tuple[BulkWriter[Any], OverrunningBackend]]:
+    """The same, with its backend beside it."""
+    backend = OverrunningBackend(scratch.url if database is None else database, scratch.name("t"), **options)
+    async with BulkWriter[Any](backend, retry=retry) as writer:
+        yield writer, backend
 
 
 def rows_of(count: int, *, start: int = 0) -> list[dict[str, Any]]:
@@ -73,12 +83,13 @@ async def stored(scratch: Scratch) -> list[int]:
     return [row["id"] for row in await scratch.fetch("SELECT id FROM t ORDER BY id")]
 
 
+SILENT = "silent after COMMIT"
 BREAKS: dict[str, Callable[[Wire], Fault]] = {
     "cut before COMMIT": lambda wire: wire.cut_before(commit()),
     "cut after COMMIT": lambda wire: wire.cut_after(commit()),
     "cut while COMMIT is on its way": lambda wire: wire.cut_at_once(commit()),
     "cut at BEGIN": lambda wire: wire.cut_before(statement("^BEGIN")),
-    "silent after COMMIT": lambda wire: wire.swallow(commit()),
+    SILENT: lambda wire: wire.swallow(commit()),
 }
 
 
@@ -94,10 +105,14 @@ class TestTheWire:
         """Both sides of a COMMIT sound the same to the client: another connection tells which it was."""
         url = table.server.url(port=wire.port)
         options = {"on_conflict": policy, "ledger": ledger}
-        async with writing(table, url, retry=HASTY, **options) as writer:
+        async with watched(table, url, **options) as (writer, backend):
             await answers_of(writer, rows_of(3))
             fault = BREAKS[moment](wire)
-            answers = await answers_of(writer, rows_of(50, start=10))
+            call = asyncio.ensure_future(answers_of(writer, rows_of(50, start=10)))
+            await fault.happened()
+            if moment == SILENT:
+                backend.overrun()
+            answers = await call
         assert fault.hits == 1
         assert told(answers) == ["inserted"] * 50
         assert await stored(table) == [0, 1, 2, *range(10, 60)]
@@ -154,7 +169,7 @@ class TestTheWire:
             wire.is_down = True
             wire.cut()
             call = asyncio.ensure_future(answers_of(writer, rows_of(20, start=10)))
-            await asyncio.sleep(0.3)
+            await eventually(lambda: asyncio.sleep(0, wire.refusals >= 3))
             wire.is_down = False
             assert told(await call) == ["inserted"] * 20
 
@@ -166,11 +181,7 @@ class TestTheServer:
         """Between batches nobody notices; the rows are tried again."""
         async with writing(table) as writer:
             await answers_of(writer, rows_of(3))
-            await table.fetch(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'writer' "
-                "AND pid <> pg_backend_pid()",
-                role="superuser",
-            )
+            await table.fetch(f"SELECT pg_terminate_backend(pid, 5000) FROM {WRITERS}", role="superuser")  # noqa: S608 - our own
             assert told(await answers_of(writer, rows_of(20, start=10))) == ["inserted"] * 20
 
     @LEDGER
@@ -194,9 +205,7 @@ class TestTheServer:
         async with writing(table, ledger=ledger) as writer:
             call = asyncio.ensure_future(self._keep_writing(writer))
             await asyncio.sleep(0.2)
-            pids = await table.fetch(
-                "SELECT pid FROM pg_stat_activity WHERE usename = 'writer' AND pid <> pg_backend_pid()"
-            )
+            pids = await table.fetch(f"SELECT pid FROM {WRITERS}")  # noqa: S608 - our own
             await asyncio.to_thread(server.kill_backend, pids[0]["pid"])
             answers = await call
         await self._check(table, answers)
@@ -229,11 +238,12 @@ class TestTheServer:
     async def test_a_server_that_is_paused(self, table: Scratch, *, ledger: bool) -> None:
         """The attempt overruns its time, and is settled when the server answers again."""
         server = ours(table)
-        async with writing(table, retry=HASTY, ledger=ledger) as writer:
+        async with watched(table, ledger=ledger) as (writer, backend):
             await answers_of(writer, rows_of(3))
             server.pause()
             call = asyncio.ensure_future(answers_of(writer, rows_of(20, start=10)))
-            await asyncio.sleep(1.5)
+            await eventually(lambda: asyncio.sleep(0, backend.is_attempting))
+            backend.overrun()
             server.resume()
             assert told(await call) == ["inserted"] * 20
         assert await stored(table) == [0, 1, 2, *range(10, 30)]
@@ -266,6 +276,12 @@ class TestTheServer:
                 assert isinstance(answer, OutcomeUnknownError), answer
 
 
+async def is_blocked(scratch: Scratch) -> None:
+    """Wait until a writer waits for a lock."""
+    query = f"SELECT count(*) > 0 FROM {WRITERS} AND wait_event_type = 'Lock'"  # noqa: S608 - our own
+    await eventually(lambda: scratch.value(query))
+
+
 def ours(scratch: Scratch) -> PostgresServer:
     """Return the server, if it is ours to stop and kill."""
     if not isinstance(scratch.server, PostgresServer):
@@ -278,10 +294,11 @@ class TestOthers:
 
     async def test_a_lock_that_others_hold(self, table: Scratch) -> None:
         """The attempt is given up; what it had begun cannot be stored later."""
-        async with table.connect() as other, writing(table, retry=HASTY) as writer:
+        async with table.connect() as other, watched(table) as (writer, backend):
             await other.execute("BEGIN; INSERT INTO t VALUES (10, 'mine')")
             call = asyncio.ensure_future(answers_of(writer, rows_of(20, start=10)))
-            await asyncio.sleep(1.2)
+            await is_blocked(table)
+            backend.overrun()
             await other.execute("ROLLBACK")
             assert told(await call) == ["inserted"] * 20
 
@@ -292,7 +309,7 @@ class TestOthers:
         async with table.connect() as other, writing(table, server_settings=settings) as writer:
             await other.execute("BEGIN; LOCK TABLE t IN SHARE MODE")
             call = asyncio.ensure_future(answers_of(writer, rows_of(20)))
-            await asyncio.sleep(0.5)
+            await eventually(lambda: asyncio.sleep(0, writer.statistics().retries))
             await other.execute("ROLLBACK")
             answers = await call
         assert told(answers) == ["inserted"] * 20
@@ -312,7 +329,7 @@ class TestOthers:
         async with table.connect() as other, writing(table, on_conflict="update") as writer:
             await other.execute("BEGIN; UPDATE t SET v = 'other' WHERE id = 2")
             call = asyncio.ensure_future(answers_of(writer, rows_of(3)))
-            await asyncio.sleep(0.3)
+            await is_blocked(table)
             with contextlib.suppress(asyncpg.DeadlockDetectedError):
                 await other.execute("UPDATE t SET v = 'other' WHERE id = 1")
             await other.execute("ROLLBACK")
@@ -324,16 +341,13 @@ class TestOthers:
             await other.execute("BEGIN; INSERT INTO t VALUES (1, 'mine')")
             attempt = Attempt(backend.plan("insert", ("id", "v")), [(2, "x"), (1, "y")])
             call = asyncio.ensure_future(backend.attempt(attempt))
-            await asyncio.sleep(0.3)
+            await is_blocked(table)
             call.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await call
             assert all(isinstance(verdict, NotApplied) for verdict in verdicts(await backend.settle(attempt)))
             await eventually(
-                lambda: table.value(
-                    "SELECT count(*) = 1 FROM pg_stat_activity "
-                    "WHERE usename = 'writer' AND state = 'idle in transaction'"
-                )
+                lambda: table.value(f"SELECT count(*) = 0 FROM {WRITERS} AND state <> 'idle'")  # noqa: S608 - our own
             )
             await other.execute("ROLLBACK")
         assert await stored(table) == []

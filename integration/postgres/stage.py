@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import asyncpg
 
 from bulkwriter import RetryPolicy
-from bulkwriter.backends.postgres import PostgresBackend
 from bulkwriter.testing.conformance import Target
 from bulkwriter.testing.conformance.scene import Scene, make_row
 from integration.eventually import eventually
+from integration.overrunning import OverrunningBackend
+from integration.servers.scratch import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,12 +40,6 @@ PATIENT = RetryPolicy(max_time=60, attempt_timeout=30, **_OFTEN)
 HASTY = RetryPolicy(max_time=1, attempt_timeout=30, **_OFTEN)
 """Gives up soon: for what does not pass."""
 
-IMPATIENT = RetryPolicy(max_time=60, attempt_timeout=1, **_OFTEN)
-"""Gives up an attempt that hangs, and finds out what became of it."""
-
-IMPATIENT_AND_BRIEF = RetryPolicy(max_time=10, attempt_timeout=1, **_OFTEN)
-"""The same, and does not go on for ever if nothing helps."""
-
 # Without a key, a row that is stored twice is not refused: it can be seen.
 CREATE_TABLE = """
 CREATE TABLE items (id integer {key}, name varchar(100) NOT NULL, amount bigint, note varchar(100) DEFAULT 'none')
@@ -62,14 +57,16 @@ class FaultTarget(Target):
     def __init__(self, scratch: Scratch, url: str) -> None:
         self.scratch = scratch
         self.url = url
+        self.made: list[OverrunningBackend] = []
 
-    def backend(self, **options: Any) -> PostgresBackend:
+    def backend(self, **options: Any) -> OverrunningBackend:
         """Return a backend over the table."""
-        return PostgresBackend(self.url, self.scratch.name("items"), **options)
+        self.made.append(OverrunningBackend(self.url, self.scratch.name("items"), **options))
+        return self.made[-1]
 
-    def backend_without_table(self) -> PostgresBackend:
+    def backend_without_table(self) -> OverrunningBackend:
         """Return a backend over no table."""
-        return PostgresBackend(self.url, self.scratch.name("nonesuch"))
+        return OverrunningBackend(self.url, self.scratch.name("nonesuch"))
 
     async def rows(self) -> Sequence[Mapping[str, Any]]:
         """Return what is stored."""
@@ -136,6 +133,32 @@ class Stage:
         self._written += rows
         self._heard += await self.scene.submit(self._writer, [make_row(number) for number in numbers])
 
+    async def has_begun(self) -> None:
+        """Wait until an attempt is under way."""
+
+        async def is_attempting() -> bool:
+            return self._backend.is_attempting
+
+        await eventually(is_attempting)
+
+    async def has_noticed(self) -> None:
+        """Wait until the writer knows that its connection is lost."""
+
+        async def has_lost() -> bool:
+            return self._backend.has_lost_connections
+
+        await eventually(has_lost)
+
+    def overrun(self) -> None:
+        """Let the attempt that is under way take longer than `attempt_timeout`."""
+        self._backend.overrun()
+
+    @property
+    def _backend(self) -> OverrunningBackend:
+        target = self.scene.target
+        assert isinstance(target, FaultTarget)
+        return target.made[-1]
+
     async def refused(self, times: int) -> None:
         """Wait until so many connections more have been refused."""
         enough = self.wire.refusals + times
@@ -167,12 +190,8 @@ class Stage:
         assert all(fault.hits for fault in self.wire.faults), f"a fault never came: {self.wire}"
         await self.scene.check()
 
-    async def writing_processes(self) -> list[int]:
-        """Return the server's processes that serve the writer."""
-        return [row["pid"] for row in await self.scratch.fetch(_WRITING, role="superuser")]
-
-
-_WRITING = """
-SELECT pid FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename = 'writer'
-"""
+    async def writing_process(self) -> int:
+        """Return the number of the server's process that serves the writer."""
+        [row] = await self.scratch.fetch(f"SELECT pid FROM {WRITERS}", role="superuser")  # noqa: S608 - ours
+        pid: int = row["pid"]
+        return pid

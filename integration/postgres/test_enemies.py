@@ -19,7 +19,7 @@ from bulkwriter import (
     RetryPolicy,
 )
 from bulkwriter.testing.conformance.scene import make_row
-from integration.postgres.stage import IMPATIENT, PATIENT, FaultTarget
+from integration.postgres.stage import PATIENT, FaultTarget
 from integration.servers.pgbouncer import provide_pgbouncer
 from integration.wire import Wire, commit, copying
 
@@ -179,10 +179,14 @@ async def test_what_is_told_through_pgbouncer_is_true(stage: Stage) -> None:
     bouncer = provide_pgbouncer(stage.servers, stage.server)
     async with Wire(stage.server.host, bouncer.port) as wire:
         stage.scene.target = FaultTarget(stage.scratch, stage.server.url(port=wire.port))
-        writer = await stage.open(IMPATIENT, max_batch_size=10)
+        writer = await stage.open(max_batch_size=10)
         faults = [wire.cut_before(commit(), 2), wire.cut_after(commit(), 2), wire.cut_at_once(commit(), 2)]
         faults.append(wire.swallow(commit()))
-        answers = await stage.scene.submit(writer, [make_row(number) for number in range(1000, 1200)])
+        rows = [make_row(number) for number in range(1000, 1200)]
+        submitting = asyncio.ensure_future(stage.scene.submit(writer, rows))
+        await faults[-1].happened()
+        stage.overrun()
+        answers = await submitting
         assert [fault.hits for fault in faults] == [2, 2, 2, 1]
         assert not [answer for answer in answers if isinstance(answer, Exception)]
         bouncer.restart()

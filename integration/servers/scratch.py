@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from integration.servers.external import ExternalPostgres
     from integration.servers.postgres import Role
 
+ONLOOKER = "onlooker"
+"""What connections of a test's own call themselves, so that the server's list tells them from those that are tested."""
+
+# One that has been dropped may be in the list for a while yet.
+WRITERS = f"pg_stat_activity WHERE usename = 'writer' AND application_name <> '{ONLOOKER}'"
+"""For a query: the server's processes that serve what is tested."""
+
 _numbers = itertools.count(1)
 
 
@@ -54,9 +61,8 @@ class Scratch:
     @contextlib.asynccontextmanager
     async def connect(self, role: Role = "writer", **options: Any) -> AsyncIterator[Any]:
         """Connect with raw asyncpg; the schema is first in the search path."""
-        connection = await asyncpg.connect(
-            self.server.url(role), server_settings={"search_path": f"{self.schema}, public"}, **options
-        )
+        settings = {"search_path": f"{self.schema}, public", "application_name": ONLOOKER}
+        connection = await asyncpg.connect(self.server.url(role), server_settings=settings, **options)
         try:
             yield connection
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.postgres.faults import fault
-from integration.postgres.stage import HASTY, IMPATIENT, IMPATIENT_AND_BRIEF
+from integration.postgres.stage import HASTY
 from integration.wire import commit, copying
 
 if TYPE_CHECKING:
@@ -58,18 +58,22 @@ async def cut_with_commit_on_its_way(stage: Stage) -> None:
 @fault(GROUP)
 async def answer_never_comes(stage: Stage) -> None:
     """COMMIT is done, its answer never arrives, and nothing is cut: `attempt_timeout` ends the waiting."""
-    await stage.open(IMPATIENT)
-    stage.wire.swallow(commit())
-    await stage.write()
+    await stage.open()
+    swallowed = stage.wire.swallow(commit())
+    writing = stage.begin()
+    await swallowed.happened()
+    stage.overrun()
+    await writing
 
 
 @fault(GROUP)
 async def commit_arrives_late(stage: Stage) -> None:
     """COMMIT is held up for longer than `attempt_timeout`, and arrives when the rows have been given up."""
-    await stage.open(IMPATIENT_AND_BRIEF)
+    await stage.open()
     held = stage.wire.hold_at(commit())
     writing = stage.begin()
     await held.happened()
+    stage.overrun()
     await writing
     stage.wire.released.set()
 

@@ -6,13 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from integration.eventually import eventually
+from integration.servers.scratch import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.postgres.stage import Stage
-
-WRITERS = "pg_stat_activity WHERE backend_type = 'client backend' AND usename = 'writer' AND pid <> pg_backend_pid()"
 
 
 @contextlib.asynccontextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from integration.postgres.faults import fault
-from integration.postgres.stage import HASTY, IMPATIENT
+from integration.postgres.scenarios.others import is_gone
+from integration.postgres.stage import HASTY
+from integration.servers.scratch import WRITERS
 from integration.wire import commit
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ async def terminated_while_idle(stage: Stage) -> None:
     """An administrator ends the connection (`pg_terminate_backend`) between two batches."""
     await stage.open()
     await _terminate(stage)
+    await stage.has_noticed()
     await stage.write()
 
 
@@ -143,19 +145,19 @@ async def number_given_again(stage: Stage) -> None:
     raise AssertionError(message)
 
 
-_NUMBER_OF_OPEN_TRANSACTION = """
-SELECT backend_xid::text FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
-"""
+_NUMBER_OF_OPEN_TRANSACTION = f"SELECT backend_xid::text FROM {WRITERS} AND backend_xid IS NOT NULL"  # noqa: S608 - ours
 
 
 @fault(GROUP)
 async def paused(stage: Stage) -> None:
     """The server stands still for longer than `attempt_timeout`, and goes on."""
-    await stage.open(IMPATIENT)
+    await stage.open()
     stage.server.pause()
     writing = stage.begin()
-    # Not a matter of time: whenever it goes on, before or after the attempt was given up, what is told is true.
-    await asyncio.sleep(1.5)
+    await stage.has_begun()
+    stage.overrun()
+    # Somebody asks already what became of it.
+    await stage.connected(1)
     stage.server.resume()
     await writing
 
@@ -163,12 +165,13 @@ async def paused(stage: Stage) -> None:
 @fault(GROUP)
 async def paused_after_commit(stage: Stage) -> None:
     """The server stands still after COMMIT, before its answer arrives, for longer than `attempt_timeout`."""
-    await stage.open(IMPATIENT)
+    await stage.open()
     swallowed = stage.wire.swallow(commit())
     writing = stage.begin()
     await swallowed.happened()
     stage.server.pause()
-    await asyncio.sleep(1.5)
+    stage.overrun()
+    await stage.connected(1)
     stage.server.resume()
     await writing
 
@@ -204,12 +207,10 @@ async def _commit_with_number(stage: Stage, lost: int) -> bool:
 
 
 async def _terminate(stage: Stage) -> None:
-    """End the writer's connections, and wait until they have ended."""
-    for pid in await stage.writing_processes():
-        assert await stage.scratch.value("SELECT pg_terminate_backend($1, 10000)", pid, role="superuser")
+    """End the writer's connection, and wait until it has ended."""
+    await stage.scratch.value("SELECT pg_terminate_backend($1)", await stage.writing_process(), role="superuser")
+    await is_gone(stage)
 
 
 async def _kill_process(stage: Stage) -> None:
-    pids = await stage.writing_processes()
-    assert pids
-    stage.server.kill_backend(pids[0])
+    stage.server.kill_backend(await stage.writing_process())

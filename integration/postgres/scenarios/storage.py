@@ -9,7 +9,7 @@ import asyncpg
 
 from integration.postgres.faults import fault
 from integration.postgres.scenarios.others import has_given_up, role_setting
-from integration.postgres.stage import HASTY, IMPATIENT_AND_BRIEF, PATIENT
+from integration.postgres.stage import HASTY, PATIENT
 from integration.servers.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def disk_stays_full(stage: Stage) -> None:
 @fault(GROUP)
 async def read_only_for_a_while(stage: Stage) -> None:
     """The server takes no writes (25006), as a standby before it is promoted, and takes them again later."""
-    await stage.open(IMPATIENT_AND_BRIEF)
+    await stage.open()
     async with role_setting(stage, "default_transaction_read_only", "on"):
         stage.wire.cut()
         writing = stage.begin()
