@@ -42,8 +42,8 @@ GOOD: dict[str, list[Any]] = {
     "smallint": [0, -(2**15), 2**15 - 1],
     "integer": [0, -(2**31), 2**31 - 1],
     "bigint": [0, -(2**63), 2**63 - 1],
-    "real": [0.5, math.inf, -math.inf],
-    "double precision": [0.1, 1e308, 5e-324, math.inf, -0.0],
+    "real": [0.5, math.inf, -math.inf, 7, -(2**24), 2**100],
+    "double precision": [0.1, 1e308, 5e-324, math.inf, -0.0, 7, -(2**53), 2**60],
     "numeric": [decimal.Decimal(text) for text in ("0", "1.10", "-0.00001", "1E+20", "123456789012345678901234.5678")],
     "numeric(6,2)": [decimal.Decimal("1234.50")],
     "boolean": [True, False],
@@ -97,7 +97,8 @@ async def types(postgres: Scratch) -> Scratch:
     """The schema with some types of its own."""
     await postgres.execute(
         "CREATE TYPE mood AS ENUM ('happy', 'sad'); CREATE TYPE pair AS (number int, text text);"
-        "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE DOMAIN short AS varchar(3)"
+        "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE DOMAIN short AS varchar(3);"
+        "CREATE TYPE floatrange AS RANGE (subtype = double precision)"
     )
     return postgres
 
@@ -173,7 +174,10 @@ async def test_json_is_text_or_any_value(types: Scratch, kind: str, way: str) ->
 UNFIT: dict[str, list[Any]] = {
     "integer": [1.5, 1.0, decimal.Decimal(2), "1", 2**31, b"1"],
     "bigint": [2**63, 1e3, "x"],
-    "double precision": ["1.5", b"1"],
+    "real": ["1.5", 2**24 + 1, 10**39, 1e39],
+    "double precision": ["1.5", b"1", 2**53 + 1, -(2**63) + 1, 10**400],
+    "double precision[]": [[2**53 + 1]],
+    "floatrange": [asyncpg.Range(2**53 + 1, None)],
     "numeric": ["1.5", object()],
     "boolean": [1, "true", 0],
     "text": [1, b"x", "a\0b", "\ud800", object()],

@@ -47,6 +47,9 @@ KNOWN: list[tuple[str, Any, str]] = [
     ("int8recv", True, "0000000000000001"),
     ("float4recv", 1.5, "3fc00000"),
     ("float8recv", 1, "3ff0000000000000"),
+    ("float8recv", -(2**53), "c340000000000000"),
+    ("float8recv", 2**60, "43b0000000000000"),
+    ("float4recv", 2**24, "4b800000"),
     ("boolrecv", True, "01"),
     ("textrecv", "ä", "c3a4"),
     ("bytearecv", b"\0\1", "0001"),
@@ -90,6 +93,22 @@ class TestEncoder:
         data = encoder("int4recv", "textrecv").encode(rows, 100, unfit)
         assert [row[1] for row in fields(data)] == [b"a", b"c", b"e"]
         assert {index: column for index, (column, _) in unfit.items()} == {101: "a", 103: "b", 105: "a"}
+
+    @pytest.mark.parametrize(
+        ("receive", "value"),
+        [("float8recv", 2**53 + 1), ("float8recv", -(2**64) + 1), ("float8recv", 10**400), ("float4recv", 2**24 + 1)],
+        ids=str,
+    )
+    def test_an_integer_is_not_rounded(self, receive: str, value: int) -> None:
+        """It may be an identifier: its neighbour is another one."""
+        unfit: dict[int, tuple[str, str]] = {}
+        data = encoder(receive).encode([(value - 1,), (value,), (1.5,)], 0, unfit)
+        assert 1 in unfit
+        assert str(value) not in unfit[1][1]
+        assert len(fields(data)) == 3 - len(unfit)
+        for way in ("text", "sent"):
+            with pytest.raises(UnfitError):
+                getattr(kind_for(receive), way)(value)
 
     def test_what_may_be_told_of_a_value_never_shows_it(self) -> None:
         """Whatever went wrong, the value's own code included."""

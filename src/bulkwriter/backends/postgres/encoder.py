@@ -162,7 +162,8 @@ class _Writer:
         if kind.fast is None:
             self._names[f"k{number}"] = kind.binary
             return f"k{number}(v{number})"
-        return kind.fast.format(v=f"v{number}")
+        self._names[f"c{number}"] = kind.canonical
+        return kind.fast.format(v=f"v{number}", canonical=f"c{number}")
 
     def _add(self, number: int, kind: Kind) -> None:
         expression = self._expression(number, kind)
