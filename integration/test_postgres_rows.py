@@ -148,6 +148,20 @@ class TestTriggers:
         there = {"skip": ["skipped", "skipped"], "update": ["updated", "CheckViolation"]}[policy]
         assert told(answers) == [*there, "CheckViolation", "inserted"]
 
+    @pytest.mark.parametrize(("code", "error"), [("40001", "NotWritten"), ("57014", "BackendUnavailable")])
+    async def test_a_code_that_is_no_rows_fault_is_believed(self, postgres: Scratch, code: str, error: str) -> None:
+        """Nobody can tell a trigger that speaks as the server does from the server: no row is bad, none is stored."""
+        await postgres.execute(
+            "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE FUNCTION speak() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN RAISE 'no' USING ERRCODE = '{code}'; END$$;"
+            "CREATE TRIGGER speak BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.v = 1) EXECUTE FUNCTION speak()"
+        )
+        async with opened(postgres) as backend:
+            for careful in (False, True):
+                answers = await write(backend, "id v", [(1, 0), (2, 1), (3, 2)], careful=careful)
+                assert told(answers) == [error] * 3
+        assert await ids(postgres) == []
+
     async def test_with_something_to_give_back(self, table: Scratch) -> None:
         """Each row that is stored has its own."""
         async with opened(table, returning=("id", "v")) as backend:

@@ -12,6 +12,7 @@ import pytest
 from bulkwriter import (
     BackendUnavailableError,
     BulkWriter,
+    CheckViolationError,
     MisconfigurationError,
     NotWrittenError,
     OutcomeUnknownError,
@@ -161,6 +162,22 @@ class TestTheWire:
         assert told(first) == ["inserted"] * 5 + ["skipped"] + ["inserted"] * 4
         assert again == first
         assert told(other) == ["Misconfiguration"] * 11
+
+    async def test_a_bad_row_hears_the_same_from_the_ledger(self, table: Scratch, wire: Wire) -> None:
+        """The code, the constraint and a cause, be it settled after a lost commit or run for the second time."""
+        rows = [{"id": number, "v": "bad" if number == 7 else "good"} for number in range(30)]
+        async with opened(table, database=table.server.url(port=wire.port), ledger=True) as backend:
+            fault = wire.cut_after(commit())
+            first = await backend.process_batch(rows, identity="work", retry=QUICK)
+            again = await backend.process_batch(rows, identity="work", retry=QUICK)
+        assert fault.hits == 1
+        for answers in (first, again):
+            assert told(answers) == ["CheckViolation" if number == 7 else "inserted" for number in range(30)]
+            error = answers[7]
+            assert isinstance(error, CheckViolationError)
+            assert (error.sqlstate, error.constraint_name) == ("23514", "t_v_check")
+            assert isinstance(error.__cause__, asyncpg.CheckViolationError)
+            assert error.__cause__.constraint_name == "t_v_check"
 
     async def test_a_wire_that_is_down_is_waited_for(self, table: Scratch, wire: Wire) -> None:
         """New connections are refused for a while, and everybody is served when it is back."""

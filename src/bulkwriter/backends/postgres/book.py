@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bulkwriter.backends.postgres.driver import server_error
 from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, refuse
 from bulkwriter.backends.postgres.sql import literal
+from bulkwriter.errors import RowRejectedError
 from bulkwriter.ledger import (
     PRUNED_AT_ONCE,
     Entry,
@@ -52,6 +54,18 @@ class Book(BookKeeping):
         row = await connection.fetchrow(self._sql.look_up, attempt.identity)
         return None if row is None else Entry(*row)
 
+    def reply(self, entry: Entry, attempt: Attempt) -> Reply:
+        """Return what the callers heard when the work of this identity was done.
+
+        Raises:
+            MisconfigurationError: It was another piece of work.
+        """
+        reply = super().reply(entry, attempt)
+        for verdict in reply if isinstance(reply, list) else ():
+            if isinstance(verdict, RowRejectedError) and verdict.sqlstate:
+                verdict.__cause__ = _cause(verdict)
+        return reply
+
     def record(self, attempt: Attempt, reply: Reply) -> str:
         """Return the command that writes what the callers will hear, to be run right before COMMIT.
 
@@ -88,6 +102,12 @@ class Book(BookKeeping):
         entry = await self.look_up(connection, attempt)
         assert entry is not None
         return entry
+
+
+def _cause(error: RowRejectedError) -> Exception:
+    """Return the server's error, as far as the ledger has kept what it said."""
+    fields = {"message": error.detail, "constraint_name": error.constraint_name, "column_name": error.column_name}
+    return server_error(error.sqlstate or "", fields)
 
 
 def _parked(number: int) -> str:
