@@ -352,9 +352,12 @@ class TestOthers:
             await other.execute("ROLLBACK")
             assert told(await call) == ["inserted", "updated", "updated"]
 
-    async def test_a_cancelled_attempt_lets_its_locks_go(self, table: Scratch) -> None:
-        """Settling ends the session that nobody waits for."""
-        async with table.connect() as other, opened(table) as backend:
+    @pytest.mark.parametrize("of", ["its own", "a pool"])
+    async def test_a_cancelled_attempt_lets_its_locks_go(self, table: Scratch, of: str) -> None:
+        """The server is told to end what nobody waits for, on every kind of connection."""
+        pool = asyncpg.create_pool(table.url, min_size=0, max_size=2) if of == "a pool" else None
+        database = table.url if pool is None else await pool
+        async with table.connect() as other, opened(table, database=database) as backend:
             await other.execute("BEGIN; INSERT INTO t VALUES (1, 'mine')")
             attempt = Attempt(backend.plan("insert", ("id", "v")), [(2, "x"), (1, "y")])
             call = asyncio.ensure_future(backend.attempt(attempt))
@@ -363,11 +366,16 @@ class TestOthers:
             with contextlib.suppress(asyncio.CancelledError):
                 await call
             assert all(isinstance(verdict, NotApplied) for verdict in verdicts(await backend.settle(attempt)))
+            # Though the lock that it waited for is still held.
             await eventually(
                 lambda: table.value(f"SELECT count(*) = 0 FROM {WRITERS} AND state <> 'idle'")  # noqa: S608 - our own
             )
             await other.execute("ROLLBACK")
-        assert await stored(table) == []
+            assert told(await write(backend, "id v", [(1, "y")])) == ["inserted"]
+        assert await stored(table) == [1]
+        if pool is not None:
+            async with asyncio.timeout(20):
+                await pool.close()
 
     async def test_too_many_connections(self, table: Scratch) -> None:
         """The server has no place for one more: it is waited for."""

@@ -39,6 +39,7 @@ class Connections:
         self._is_closed = False
         self._in_use: set[Session] = set()
         self._connecting: set[asyncio.Task[Session]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._is_behind_a_pooler = False
 
     @contextlib.asynccontextmanager
@@ -62,14 +63,15 @@ class Connections:
         if force:
             for session in self._in_use:
                 session.drop()
-        await self._end_connecting(_FORCED_FAREWELL if force else _FAREWELL)
+        await self._end_tasks(_FORCED_FAREWELL if force else _FAREWELL)
         idle, self._idle = self._idle, []
         for session in idle:
             await _close(session.connection, force=force)
 
-    async def _end_connecting(self, patience: float) -> None:
-        if self._connecting:
-            _, late = await asyncio.wait(self._connecting, timeout=patience)
+    async def _end_tasks(self, patience: float) -> None:
+        tasks: set[asyncio.Task[Any]] = {*self._connecting, *self._leaving}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=patience)
             for task in late:
                 task.cancel()
 
@@ -128,6 +130,9 @@ class Connections:
 
     async def _give_back(self, session: Session) -> None:
         connection = session.connection
+        if not session.is_at_rest and not self._is_closed and not connection.is_closed():
+            self._dismiss(connection)
+            return
         if not session.is_at_rest:
             connection.terminate()
         if self._options.pool is not None:
@@ -136,6 +141,21 @@ class Connections:
             await _close(connection, force=not session.is_at_rest)
         elif not connection.is_closed():
             self._idle.append(session)
+
+    def _dismiss(self, connection: Connection) -> None:
+        """Close a connection in the midst of whose work an attempt was given up; nobody waits for it.
+
+        asyncpg asks the server to cancel the work, on a connection of its own. Dropped at once, that would never leave,
+        and who waits for a lock would go on waiting in the server, one more with each attempt, until it has no place.
+        """
+        task = asyncio.get_running_loop().create_task(self._see_off(connection))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _see_off(self, connection: Connection) -> None:
+        await _close(connection, force=False)
+        if self._options.pool is not None:
+            await _release(self._options.pool, connection)
 
 
 async def _is_pooled(connection: Connection) -> bool:
@@ -160,6 +180,8 @@ async def _close(connection: Connection, *, force: bool) -> None:
         connection.terminate()
         return
     try:
-        await connection.close(timeout=_FAREWELL)
+        # Twice: the first waits for what is being cancelled as well, which asyncpg's own did not always do.
+        async with asyncio.timeout(_FAREWELL):
+            await connection.close(timeout=_FAREWELL)
     except Exception:  # noqa: BLE001 - it may have been dead already
         connection.terminate()
