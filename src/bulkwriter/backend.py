@@ -153,6 +153,10 @@ class Backend(abc.ABC):
         """
         return None
 
+    def row_keys(self, plan: Plan, rows: Sequence[Any]) -> Sequence[Hashable | None]:
+        """Return the keys of many prepared rows: the ``row_key`` of each, perhaps for less than asking for each."""
+        return [self.row_key(plan, row) for row in rows]
+
     def row_mapping(self, plan: Plan, row: Any) -> Mapping[str, Any]:
         """Return a prepared row as the caller gave it, column by column, for ``BulkWriterError.row``."""
         return dict(zip(plan.columns, row, strict=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from bulkwriter.statistics import Tally
 
@@ -35,6 +35,7 @@ class Batch:
         "is_due",
         "items",
         "key",
+        "keys",
         "lane",
         "may_be_topped_up",
         "opened_at",
@@ -61,6 +62,8 @@ class Batch:
         self.size: int = 0
         # The bytes of each row, kept where a byte limit makes them matter after the row has entered.
         self.sizes: list[int] | None = None
+        # The keys that one caller's whole batch has claimed, for as long as it is whole.
+        self.keys: Sequence[Hashable | None] | None = None
         # A deadline for each place, or None as long as no row has one: the common row pays nothing for it.
         self.deadlines: list[float] | None = None
         # What is remembered of rows that were tried before, by place; the common batch has none.

@@ -14,7 +14,7 @@ from bulkwriter.keyed import KeyedDispatcher, Record
 from bulkwriter.pace import Pace
 from bulkwriter.plans import complete
 from bulkwriter.results import WriteResult
-from bulkwriter.statistics import fate_of
+from bulkwriter.statistics import fate_of, fates_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,9 +56,17 @@ class DeliveringDispatcher(KeyedDispatcher):
         if isinstance(reply, Uniform):
             result = cast("WriteResult", reply.verdict)
             await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
+        elif self._is_whole(batch) and set(map(type, reply)) == {WriteResult}:
+            results = cast("list[WriteResult]", reply)
+            await self._settle_in_turns(batch, functools.partial(self._settle_whole, batch, results))
         else:
             settle = functools.partial(self._settle_each, batch, reply)
             await self._settle_in_turns(batch, settle, weight=WEIGHT_OF_ERRORS)
+
+    def _is_whole(self, batch: Batch) -> bool:
+        """Whether a batch is one caller's, none of whose rows has to be looked at alone."""
+        is_unclaimed = self._order is not None and batch.keys is None
+        return isinstance(batch.waiters, Stretch) and batch.waiters.is_whole and not batch.records and not is_unclaimed
 
     def _free_slot(self, batch: Batch) -> None:
         """Let another batch leave while this one only waits to learn what became of it."""
@@ -71,17 +79,16 @@ class DeliveringDispatcher(KeyedDispatcher):
 
     def _settle_alike(self, batch: Batch, result: WriteResult, start: int, stop: int) -> None:
         """Give the rows from ``start`` up to ``stop`` the same good answer."""
+        if self._is_whole(batch):
+            # It costs next to nothing to settle, however long it is.
+            cast("Stretch", batch.waiters).set_result_of_all(result)
+            self._end_whole(batch, {fate_of(result): len(batch.waiters)})
+            return
         if batch.records or self._order is not None:
             self._settle_each(batch, [result] * len(batch.waiters), start, stop)
             return
         waiters = batch.waiters
         fate = fate_of(result)
-        if isinstance(waiters, Stretch) and waiters.is_whole:
-            # One caller's whole batch costs next to nothing to settle, however long it is.
-            waiters.set_result_of_all(result)
-            batch.epoch.add(fate, len(waiters))
-            batch.settled = len(waiters)
-            return
         told_before = 0
         for waiter in waiters[start:stop]:
             if not waiter.done():
@@ -92,6 +99,23 @@ class DeliveringDispatcher(KeyedDispatcher):
         told_before = min(told_before, batch.early)
         batch.early -= told_before
         batch.epoch.add(fate, stop - start - told_before)
+
+    def _settle_whole(self, batch: Batch, results: list[WriteResult], start: int, stop: int) -> None:
+        """Give the rows of a whole batch their own good answers."""
+        if self._is_whole(batch):
+            cast("Stretch", batch.waiters).set_results(results)
+            self._end_whole(batch, fates_of(results))
+        else:
+            # Somebody has looked at one of them since: a deadline has passed, say.
+            self._settle_each(batch, results, start, stop)
+
+    def _end_whole(self, batch: Batch, fates: dict[str, int]) -> None:
+        """Count a whole batch, and let those behind its rows go."""
+        for fate, rows in fates.items():
+            batch.epoch.add(fate, rows)
+        batch.settled = len(batch.waiters)
+        if batch.keys is not None and self._order is not None:
+            self._release_keys(batch.keys)
 
     def _settle_each(self, batch: Batch, answers: Sequence[Answer], start: int, stop: int) -> None:
         """Give the rows from ``start`` up to ``stop`` their own answers."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from bulkwriter.contract import Attempt, Capabilities, Doubtful, NotApplied, Plan, Reply, Suspect, Uniform, Verdict
 from bulkwriter.errors import BackendUnavailableError, NotWrittenError, OutcomeUnknownError, RowRejectedError
@@ -91,6 +91,8 @@ class Delivery:
             if isinstance(reply.verdict, WriteResult):
                 return reply
             reply = [reply.verdict] * len(rows)
+        elif set(map(type, reply)) == {WriteResult}:
+            return cast("list[Answer]", reply)
         return await self._resolve(attempt, reply, 1, on_settling)
 
     # --- attempt ------------------------------------------------------------------------------------------------
@@ -286,7 +288,7 @@ def _checked(reply: Reply, rows: int) -> Reply:
 
 def _is_verdicts(reply: object) -> bool:
     """Whether it is what a backend should reply with; its author may not have used a type checker."""
-    return isinstance(reply, list) and all(isinstance(verdict, _VERDICTS) for verdict in reply)
+    return isinstance(reply, list) and all(issubclass(kind, _VERDICTS) for kind in set(map(type, reply)))
 
 
 _VERDICTS = (WriteResult, RowRejectedError, NotApplied, Suspect, Doubtful)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from bulkwriter.statistics import Tally, fate_of
+from bulkwriter.statistics import Tally, fate_of, fates_of
+
+if TYPE_CHECKING:
+    from bulkwriter.results import WriteResult
 
 
 class Gathering:
@@ -69,6 +72,14 @@ class Gathering:
             self.results[start:stop] = [answer] * rows
         self.tally.add(fate_of(answer), rows)
         self._count(rows)
+
+    def answer_each(self, start: int, answers: Sequence[WriteResult]) -> None:
+        """Take a good answer for each of the rows from ``start`` on."""
+        if self.results is not None:
+            self.results[start : start + len(answers)] = answers
+        for fate, rows in fates_of(answers).items():
+            self.tally.add(fate, rows)
+        self._count(len(answers))
 
     def _count(self, rows: int) -> None:
         self.answered += rows
@@ -159,3 +170,7 @@ class Stretch(Sequence[Ticket]):
     def set_result_of_all(self, result: Any) -> None:
         """Settle every row with the same good answer."""
         self._gathering.answer_alike(self._start, self._stop, result)
+
+    def set_results(self, results: Sequence[WriteResult]) -> None:
+        """Settle each row with its own good answer."""
+        self._gathering.answer_each(self._start, results)

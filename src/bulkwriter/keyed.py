@@ -14,7 +14,7 @@ from bulkwriter.plans import complete
 from bulkwriter.results import SUPERSEDED, WriteResult
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from bulkwriter.backend import Backend
     from bulkwriter.contract import Plan
@@ -124,8 +124,18 @@ class KeyedDispatcher(Dispatcher[Any]):
         """The row that was on its way has met its fate: the next one of its key may go."""
         assert self._order is not None
         key = self._backend.row_key(plan, row)
-        if key is None or not self._order.release(key):
-            return
+        if key is not None and self._order.release(key):
+            self._let_next_go(key)
+
+    def _release_keys(self, keys: Sequence[Hashable | None]) -> None:
+        """The rows of a whole batch have met their fates."""
+        assert self._order is not None
+        for key in self._order.release_all(keys):
+            self._let_next_go(key)
+
+    def _let_next_go(self, key: Hashable) -> None:
+        """Queue the first one in this key's line, for whom it is claimed."""
+        assert self._order is not None
         while (parcel := self._call_from_line(key)) is not None:
             if not parcel.waiter.done():
                 super()._enter_parcel(parcel)

@@ -120,7 +120,7 @@ class ManyRows(OpeningDispatcher):
         while missing and (part := list(itertools.islice(rows, min(missing, PORTION)))):
             if parts:
                 await asyncio.sleep(0)
-            parts.append((part, self._book.prepare_run(part)))
+            parts.append((part, self._book.prepare_run(part, with_keys=self._order is not None)))
             missing -= len(part)
         return parts
 
@@ -155,7 +155,7 @@ class ManyRows(OpeningDispatcher):
         if not inflow.rows or self._is_closing:
             return
         rows = inflow.take(MIXED_A_TURN)
-        parts = [(rows, self._book.prepare_run(rows))]
+        parts = [(rows, self._book.prepare_run(rows, with_keys=self._order is not None))]
         stretch = self._stretch(gathering, parts)
         inflow.parked += self._enter_or_park([stretch] if stretch else self._ticketed(gathering, *parts[0]))
         if inflow.rows:
@@ -191,8 +191,9 @@ class ManyRows(OpeningDispatcher):
 
     def _enter(self, batch: Batch) -> None:
         """Queue one caller's batch; from here on its deadline counts."""
-        if self._order is not None and isinstance(batch.waiters, Stretch):
-            # The first delete came while it waited for room: each of its rows has to claim its key.
+        if self._order is not None and isinstance(batch.waiters, Stretch) and not self._may_go_whole(batch):
+            # Each of its rows has to claim its key by itself, and may have to stand in line for it.
+            batch.keys = None
             batch.waiters = batch.waiters[:]
             if self._counts_bytes:
                 batch.sizes = [self._backend.row_size(batch.lane, row) for row in batch.items]
@@ -200,12 +201,18 @@ class ManyRows(OpeningDispatcher):
             batch.deadlines = [self._now() + self._timeout] * len(batch.items)
         super()._enter(batch)
 
+    def _may_go_whole(self, batch: Batch) -> bool:
+        """Claim the keys of one caller's batch, if none of them is taken, and no two of its rows have the same."""
+        assert self._order is not None
+        # It has none if the first delete came while it waited for room.
+        return batch.keys is not None and not self._coalesces and self._order.claim_all(batch.keys)
+
     def _stretch(self, gathering: Gathering, parts: list[Part]) -> Batch | None:
         """Make a batch that one caller fills by itself.
 
-        ``None`` if the rows do not fill it, or not alike, or if keys or bytes need a closer look at each.
+        ``None`` if the rows do not fill it, or not alike, or if their bytes need a closer look at each.
         """
-        run = None if self._order is not None else joined([run for _, run in parts])
+        run = joined([run for _, run in parts])
         if run is None or len(run.rows) != self._max_rows:
             return None
         batch = self._new_batch(run.plan)
@@ -214,6 +221,7 @@ class ManyRows(OpeningDispatcher):
             if batch.size > min(self._max_bytes, self._max_queued_bytes):
                 return None
         batch.items = run.rows
+        batch.keys = run.keys
         batch.waiters = Stretch(gathering, len(run.rows))
         return batch
 

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from bulkwriter.batches import Parcel
 
@@ -38,6 +38,17 @@ class KeyOrder:
         self._on_the_way[key] = 1
         return True
 
+    def claim_all(self, keys: Sequence[Hashable | None]) -> bool:
+        """Let many rows go if no other of any of their keys is on its way. Returns whether they may; else none may.
+
+        Rows without a key are not for this.
+        """
+        distinct = set(keys)
+        if len(distinct) < len(keys) or None in distinct or not distinct.isdisjoint(self._on_the_way):
+            return False
+        self._on_the_way.update(dict.fromkeys(keys, 1))
+        return True
+
     def claim_anyway(self, key: Hashable) -> None:
         """Note a row that is on its way already."""
         self._on_the_way[key] = self._on_the_way.get(key, 0) + 1
@@ -58,6 +69,22 @@ class KeyOrder:
             return True
         del self._on_the_way[key]
         return False
+
+    def release_all(self, keys: Sequence[Hashable | None]) -> list[Hashable]:
+        """Note that rows that went together have met their fate.
+
+        Args:
+            keys: What ``claim_all`` was given.
+
+        Returns:
+            The keys in which somebody stands in line: claimed for them.
+        """
+        waiting = [key for key in keys if key in self._lines] if self._lines else []
+        on_the_way = self._on_the_way
+        for key in keys:
+            del on_the_way[key]
+        on_the_way.update(dict.fromkeys(waiting, 1))
+        return waiting
 
     def has_line(self, key: Hashable) -> bool:
         """Whether somebody stands in line behind this key."""

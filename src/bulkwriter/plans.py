@@ -10,7 +10,7 @@ from bulkwriter.rows import RowReader
 from bulkwriter.snapshots import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from bulkwriter.backend import Backend
     from bulkwriter.contract import Plan
@@ -26,11 +26,13 @@ class PreparedRun(NamedTuple):
         plan: Their plan.
         rows: The rows, each as the backend wants it.
         size: The bytes that they count together, if that was found out on the way.
+        keys: The key of each, where the order of keys matters.
     """
 
     plan: Plan
     rows: list[Any]
     size: int | None
+    keys: Sequence[Hashable | None] | None = None
 
 
 class PlanBook:
@@ -77,7 +79,7 @@ class PlanBook:
             error.row = dict(zip(columns, values, strict=True))
             raise self.complete(error) from error.__cause__
 
-    def prepare_run(self, rows: Sequence[object]) -> PreparedRun | None:
+    def prepare_run(self, rows: Sequence[object], *, with_keys: bool = False) -> PreparedRun | None:
         """Read and prepare rows that are all alike and all good, for less than one by one; else ``None``."""
         run = self.reader.read_run(rows)
         if run is None:
@@ -92,9 +94,10 @@ class PlanBook:
                 values = [prepare(plan, row) for row in values]
             if self._prepares or self._sizes:
                 size = None
+            keys = self._backend.row_keys(plan, values) if with_keys else None
         except Exception:  # noqa: BLE001 - one of them is bad: the way for single rows tells which, and why
             return None
-        return PreparedRun(plan, values, size)
+        return PreparedRun(plan, values, size, keys)
 
     def prepare_key(self, key: object) -> tuple[Plan, Any]:
         """Return the plan for a delete and the key as the backend wants it.
@@ -158,12 +161,14 @@ def joined(runs: Sequence[PreparedRun | None]) -> PreparedRun | None:
         return first
     rows: list[Any] = []
     size: int | None = 0
+    keys: list[Hashable | None] | None = []
     for run in runs:
         if run is None or run.plan is not first.plan:
             return None
         rows += run.rows
         size = None if size is None or run.size is None else size + run.size
-    return PreparedRun(first.plan, rows, size)
+        keys = None if keys is None or run.keys is None else [*keys, *run.keys]
+    return PreparedRun(first.plan, rows, size, keys)
 
 
 def cut(run: PreparedRun | None, start: int, stop: int) -> PreparedRun | None:

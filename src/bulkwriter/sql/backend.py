@@ -12,7 +12,7 @@ from bulkwriter.contract import OnConflict, Operation, Plan
 from bulkwriter.sql.errors import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from typing import NoReturn
 
     from bulkwriter.options import CommonOptions
@@ -21,16 +21,26 @@ if TYPE_CHECKING:
 class KeyedPlan(Plan):
     """One operation on one set of columns, with what reads a row's key."""
 
-    __slots__ = ("read_key",)
+    __slots__ = ("read_key", "read_keys")
 
     def __init__(
         self,
         operation: Operation,
         columns: tuple[str, ...],
         read_key: Callable[[tuple[Any, ...]], Hashable | None] | None,
+        read_keys: Callable[[Sequence[tuple[Any, ...]]], Sequence[Hashable | None]] | None = None,
     ) -> None:
+        """Take over what reads keys.
+
+        Args:
+            operation: The operation.
+            columns: The columns of a row's values.
+            read_key: What reads the key of a row; ``None`` if rows have none.
+            read_keys: What reads the keys of many, if there is a quicker way than row by row.
+        """
         super().__init__(operation, columns)
         self.read_key: Callable[[tuple[Any, ...]], Hashable | None] | None = read_key
+        self.read_keys: Callable[[Sequence[tuple[Any, ...]]], Sequence[Hashable | None]] | None = read_keys
 
 
 class SQLBackend(Backend):
@@ -91,6 +101,11 @@ class SQLBackend(Backend):
         """Return a row's key as the database compares it, as far as that can be known."""
         read_key = cast("KeyedPlan", plan).read_key
         return None if read_key is None else read_key(row)
+
+    def row_keys(self, plan: Plan, rows: Sequence[Any]) -> Sequence[Hashable | None]:
+        """Return the keys of many rows."""
+        read_keys = cast("KeyedPlan", plan).read_keys
+        return super().row_keys(plan, rows) if read_keys is None else read_keys(rows)
 
     def _refuse(self, message: str) -> NoReturn:
         Signature(self.name).refuse(message, self.table)

@@ -94,7 +94,8 @@ class Attempting:
         parts = self._parts
         statements = parts.statements_for(attempt.plan)
         task = Task(session, parts, statements, attempt, progress, tombstone)
-        if not attempt.careful and parts.can_write_quickly(statements):
+        is_troubled = attempt.careful or parts.expects_bad_rows(statements)
+        if not is_troubled and parts.can_write_quickly(statements):
             try:
                 return await Writing(task).write()
             except NeedsCareError:

@@ -164,7 +164,9 @@ class PostgresBackend(SQLBackend):
         statements = Statements(self._parts.table, self._options, operation, columns)
         self._parts.path_for(statements)
         reader = self._parts.key_reader_for(statements)
-        return KeyedPlan(operation, columns, reader)
+        if reader is None:
+            return KeyedPlan(operation, columns, None)
+        return KeyedPlan(operation, columns, reader.read, reader.read_all)
 
     async def attempt(self, attempt: Attempt) -> Reply:
         """Write one batch; bad rows are found on the way.

@@ -1,12 +1,13 @@
 """Rows among which there are bad ones, written one after the other by a loop on the server.
 
-A PL/pgSQL block runs through the rows, each in a subtransaction of its own, and notes what became of it. It needs no
-function in the catalogue, and so no privilege but those of the insert itself: the values travel in settings of the
-transaction. Of plain inserts, many rows share a subtransaction until one fails.
+A PL/pgSQL block runs through the rows and notes what became of each. It needs no function in the catalogue, and so no
+privilege but those of the insert itself: the values travel in settings of the transaction. Rows share a subtransaction
+until one of them fails; those before it are written again without it.
 
 PostgreSQL keeps 64 subtransactions of each transaction where others see them quickly; with more, *everybody's* queries
-become slower. So a transaction ends before it has as many, and the next one goes on. Only with a ledger, whose entry
-must be committed with all of the batch, it is a single one.
+become slower. One that failed is forgotten, so what counts is about one for each bad row. A transaction ends before it
+has too many, and the next one goes on. Only with a ledger, whose entry must be committed with all of the batch, it is a
+single one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 MOST_SUBTRANSACTIONS: Final = 60
 MOST_VALUES: Final = 4000
-"""Values that are sent to one loop: making text of them takes about 2 ms. Of rows that go one by one, not more are sent
-than a transaction can take."""
+"""Values that are sent to one loop: making text of them takes about 2 ms."""
 
-_LARGEST_STEP: Final = 64
-_STEP_AFTER_FAILURE: Final = 8
-"""A step that failed is tried again in parts of an eighth: one bad row among 64 costs 1 + 8 + 8 subtransactions."""
+_QUICK_ROWS: Final = 64
+"""Rows of a part that is written by a single statement, which fails without a word about which of them is bad."""
+
+_SLOW_ROWS: Final = 32
+"""Rows of a part that is written row by row, after one failed: where one row is bad, another may well be near."""
 
 SETTINGS: Final = "; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL extra_float_digits = 1"
 """Constraints speak at once, of the row that breaks them; and floating-point numbers keep all their digits as text."""
@@ -44,8 +46,7 @@ class Loop:
 
     def __init__(self, statements: Statements, *, is_bounded: bool) -> None:
         self._statements = statements
-        rows = max(MOST_SUBTRANSACTIONS, MOST_VALUES // len(statements.columns))
-        self.most_rows: int = rows if statements.can_be_several or not is_bounded else MOST_SUBTRANSACTIONS
+        self.most_rows: int = max(MOST_SUBTRANSACTIONS, MOST_VALUES // len(statements.columns))
         arrays = range(len(statements.columns))
         settings = ", ".join(f"pg_catalog.set_config('bulkwriter.a{n}', ${n + 1}::text[]::text, true)" for n in arrays)
         self.send: str = f"SELECT {settings}"
@@ -55,17 +56,15 @@ class Loop:
     def _block(self, most: int) -> str:
         statements = self._statements
         arrays = range(len(statements.columns))
-        several, single = statements.several(), statements.single()
-        if statements.can_be_several:
-            largest, body = _LARGEST_STEP, _SEVERAL.format(largest=_LARGEST_STEP, several=several, single=single)
-        else:
-            largest, body = 1, _SINGLE.format(single=single, given=_GIVEN if statements.returning else "")
         block = _BLOCK.format(
             declared=" ".join(f"a{n} text[] := pg_catalog.current_setting('bulkwriter.a{n}')::text[];" for n in arrays),
-            body=body,
+            several=_SEVERAL.format(several=statements.several()) if statements.can_be_several else "",
+            single=statements.single(),
+            given=_GIVEN if statements.returning else "",
             most=most,
-            largest=largest,
-            part=_STEP_AFTER_FAILURE,
+            may_be_quick=str(statements.can_be_several).lower(),
+            quick_rows=_QUICK_ROWS if statements.can_be_several else _SLOW_ROWS,
+            slow_rows=_SLOW_ROWS,
             is_no_rows=_is_no_rows(statements),
         )
         return f"DO {literal(block)}"
@@ -79,8 +78,8 @@ class Loop:
         )
 
 
-TOLD: Final = "SELECT pg_catalog.current_setting('bulkwriter.letters'), pg_catalog.current_setting('bulkwriter.errors')"
-"""Reads what became of each row, a letter each, and the errors."""
+TOLD: Final = "ARRAY[pg_catalog.current_setting('bulkwriter.letters'), pg_catalog.current_setting('bulkwriter.errors')]"
+"""What became of each row, a letter each, and the errors."""
 
 
 def errors_of(told: str, table: str) -> dict[int, RowRejectedError]:
@@ -102,48 +101,69 @@ def _is_no_rows(statements: Statements) -> str:
 _GIVEN: Final = (
     "IF told IN ('i', 'u', 's') THEN "
     "given := pg_catalog.array_prepend(i::text, given); "
-    "results := results || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(given)); "
+    "part_results := part_results || pg_catalog.jsonb_build_array(pg_catalog.to_jsonb(given)); "
     "END IF;"
 )
 
-_SINGLE: Final = "{single} letters := letters || told; {given} i := i + 1;"
-
 _SEVERAL: Final = """
-j := least(i + step - 1, size);
-IF j > i THEN
+IF is_quick THEN
   {several}
   GET DIAGNOSTICS n = ROW_COUNT;
   IF n <> j - i + 1 THEN RAISE SQLSTATE 'BW003'; END IF;
-  letters := letters || pg_catalog.repeat('i', n);
-ELSE
-  {single}
-  letters := letters || told;
+  part := pg_catalog.repeat('i', n);
+  i := j + 1;
 END IF;
-step := least(step * 2, {largest});
-i := j + 1;
 """
 
+# A part is rows `first` to `j`, in a subtransaction of its own. When it fails at row `i`, those before it are known to
+# be good: they become a part, and then row `i` is the first of one.
 _BLOCK: Final = """DECLARE
   {declared}
   size int := coalesce(pg_catalog.array_length(a0, 1), 0);
-  i int := 1; j int := 1; n int; live int := 0; step int := {largest};
-  told text; given text[]; letters text := ''; errors jsonb := '[]'; results jsonb := '[]';
+  first int := 1; i int := 1; j int := least({quick_rows}, size); n int; live int := 0;
+  may_be_quick boolean := {may_be_quick}; is_quick boolean := may_be_quick; is_known boolean := false;
+  told text; given text[]; part text; part_results jsonb;
+  letters text := ''; errors jsonb := '[]'; results jsonb := '[]';
   c text; m text; d text; k text; l text;
 BEGIN
-  WHILE i <= size AND live < {most} LOOP
+  WHILE first <= size AND live < {most} LOOP
+    i := first; part := ''; part_results := '[]';
     BEGIN
-      {body}
+      {several}
+      WHILE i <= j LOOP
+        {single}
+        part := part || told; {given}
+        i := i + 1;
+      END LOOP;
       live := live + 1;
+      letters := letters || part;
+      results := results || part_results;
+      first := j + 1;
+      -- Behind rows that are known to be good stands a bad one.
+      is_quick := may_be_quick AND NOT is_known;
+      is_known := false;
+      j := least(first - 1 + CASE WHEN is_quick THEN {quick_rows} ELSE {slow_rows} END, size);
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS c = RETURNED_SQLSTATE, m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL,
         k = CONSTRAINT_NAME, l = COLUMN_NAME;
       IF {is_no_rows} THEN RAISE; END IF;
-      IF {largest} > 1 AND j > i THEN
-        step := greatest(1, (j - i + 1) / {part});
+      IF is_quick THEN
+        is_quick := false;
+        IF is_known THEN
+          may_be_quick := false;
+        ELSE
+          j := least(first - 1 + {slow_rows}, size);
+        END IF;
+      ELSIF i > first THEN
+        j := i - 1;
+        is_quick := may_be_quick;
+        is_known := true;
       ELSE
-        errors := errors || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array(i, c, k, l, d, m));
+        errors := errors || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array(first, c, k, l, d, m));
         letters := letters || 'r';
-        i := i + 1;
+        first := first + 1;
+        j := least(first - 1 + {slow_rows}, size);
+        is_known := false;
       END IF;
     END;
   END LOOP;

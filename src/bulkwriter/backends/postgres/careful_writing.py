@@ -32,6 +32,7 @@ class CarefulWriting:
         self._progress = task.progress
         self._loop = task.parts.loop_for(task.statements)
         self._verdicts: dict[int, Verdict] = {}
+        self._bad_rows = 0
         # Before a row is told that its value is unfit, it must be certain that the table is what it is taken for.
         self._has_unfit = False
 
@@ -51,6 +52,7 @@ class CarefulWriting:
             left = left[await self._some(left) :]
             if self._parts.book is None or not left:
                 await self._commit()
+        self._parts.note_bad_rows(self._statements, self._bad_rows)
         return self._progress.reply()
 
     async def _begin(self) -> None:
@@ -71,7 +73,8 @@ class CarefulWriting:
         connection = self._session.connection
         await connection.fetchrow(self._loop.send, *arrays)
         await connection.execute(self._loop.block)
-        letters, told = await connection.fetchrow(careful.TOLD)  # type: ignore[misc]
+        assert self._progress.transaction is not None
+        letters, told = await self._session.identify(self._progress.transaction, careful.TOLD)
         given: dict[int, Any] = {}
         if self._statements.returning:
             given = {row[0] - 1: tuple(row)[1:] for row in await connection.fetch(self._loop.read)}
@@ -82,6 +85,7 @@ class CarefulWriting:
     def _note(self, sent: Sequence[int], letters: str, bad: dict[int, RowRejectedError], given: dict[int, Any]) -> None:
         table, asked = self._statements.table.label, self._statements.returning
         for place, letter in enumerate(letters):
+            self._bad_rows += letter in "rw"
             if letter == "r":
                 verdict: Verdict = bad[place]
             elif letter == "w":

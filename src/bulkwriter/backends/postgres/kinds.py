@@ -94,6 +94,10 @@ class Kind:
         """
         return str(self.canonical(value))
 
+    def all_texts(self, values: list[Any]) -> list[Any] | None:  # noqa: ARG002 - nothing is known of any value here
+        """Return what ``text`` makes of each, for less than asking for each; ``None`` if one needs a closer look."""
+        return None
+
     def sent(self, value: Any) -> Any:
         """Return the value as an element of an array of ``parameter``.
 
@@ -105,6 +109,10 @@ class Kind:
     def are_sent_as_they_are(self, values: list[Any]) -> bool:  # noqa: ARG002 - nothing is known of any value here
         """Whether it is certain that ``sent`` would change none of a column's values."""
         return False
+
+    def all_sent(self, values: list[Any]) -> list[Any] | None:
+        """Return what ``sent`` makes of each, for less than asking for each; ``None`` if one needs a closer look."""
+        return values if self.are_sent_as_they_are(values) else None
 
 
 class Integer(Kind):
@@ -143,6 +151,9 @@ class Integer(Kind):
             return False
         given = [value for value in values if value is not None] if None in values else values
         return not given or (self._least <= min(given) and max(given) <= self._most)
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return list(map(str, values)) if None not in values and self.are_sent_as_they_are(values) else None
 
 
 class Floating(Kind):
@@ -185,6 +196,9 @@ class Floating(Kind):
 
     def are_sent_as_they_are(self, values: list[Any]) -> bool:
         return self.parameter == "float8" and {float, type(None)}.issuperset(map(type, values))
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return list(map(repr, values)) if None not in values and self.are_sent_as_they_are(values) else None
 
 
 class Boolean(Kind):
@@ -230,6 +244,9 @@ class Text(Kind):
 
     def are_sent_as_they_are(self, values: list[Any]) -> bool:
         return texts.are_storable(values)
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return self.all_sent(values)
 
 
 class Bytes(Kind):
@@ -300,6 +317,9 @@ class Date(Kind):
 _MICROSECONDS: Final = "(w := {v} - %s).days * 86400000000 + w.seconds * 1000000 + w.microseconds"
 
 
+_zone_of = operator.attrgetter("tzinfo")
+
+
 class Moment(Kind):
     """Timestamps with time zone: moments in time."""
 
@@ -326,6 +346,13 @@ class Moment(Kind):
         # By way of UTC: PostgreSQL takes no offsets with fractions of seconds, as some of Python's are.
         since = self.canonical(value) - binary.EPOCH
         return (dt.datetime(2000, 1, 1) + since).isoformat(" ") + "+00"  # noqa: DTZ001 - its zone is written behind it
+
+    def all_sent(self, values: list[Any]) -> list[Any] | None:
+        is_usual = set(map(type, values)) == {dt.datetime} and set(map(id, map(_zone_of, values))) == {id(dt.UTC)}
+        return list(map(dt.datetime.isoformat, values)) if is_usual else None
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return self.all_sent(values)
 
 
 class Timestamp(Kind):

@@ -39,13 +39,18 @@ def texts(
 
 def _sender(kind: Kind) -> Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]:
     def send(values: list[Any], reject: Callable[[int, Exception], None]) -> list[Any]:
-        return values if kind.are_sent_as_they_are(values) else _each(kind.sent, values, reject)
+        sent = kind.all_sent(values)
+        return _each(kind.sent, values, reject) if sent is None else sent
 
     return send
 
 
 def _as_text(kind: Kind) -> Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]:
-    return lambda values, reject: _each(kind.text, values, reject)
+    def send(values: list[Any], reject: Callable[[int, Exception], None]) -> list[Any]:
+        texts = kind.all_texts(values)
+        return _each(kind.text, values, reject) if texts is None else texts
+
+    return send
 
 
 def _each(convert: Callable[[Any], Any], values: list[Any], reject: Callable[[int, Exception], None]) -> list[Any]:

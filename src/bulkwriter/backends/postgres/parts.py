@@ -15,7 +15,7 @@ from bulkwriter.backends.postgres.target import Table, find_table
 from bulkwriter.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.options import Options
@@ -50,6 +50,7 @@ class Parts:
         self._paths = paths
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
         self._made: dict[tuple[str, Statements], Any] = {}
+        self._troubled: set[Statements] = set()
 
     async def open(self) -> None:
         """Connect, and check everything.
@@ -79,6 +80,7 @@ class Parts:
             self.table = table
             self._statements.clear()
             self._made.clear()
+            self._troubled.clear()
             check_options(table, self.options)
         return table != seen
 
@@ -94,6 +96,7 @@ class Parts:
             if len(self._statements) >= _MOST_PLANS:
                 self._statements.clear()
                 self._made.clear()
+                self._troubled.clear()
             known = self._statements[key] = Statements(self.table, self.options, *key)
         return known
 
@@ -108,20 +111,36 @@ class Parts:
         found: Loop = self._once("loop", statements, lambda: Loop(statements, is_bounded=is_bounded))
         return found
 
-    def key_reader_for(self, statements: Statements) -> Callable[[tuple[Any, ...]], Hashable | None] | None:
+    def key_reader_for(self, statements: Statements) -> KeyReader | None:
         """Return what reads a row's key; ``None`` if rows do not have it whole."""
         if not statements.has_key:
             return None
-        places = [statements.names.index(name) for name in statements.key]
-        columns = [statements.columns[place] for place in places]
-        found: KeyReader = self._once("keys", statements, lambda: KeyReader(columns, places))
-        return found.read
+        columns = [statements.columns[place] for place in statements.key_places]
+        found: KeyReader = self._once("keys", statements, lambda: KeyReader(columns, statements.key_places))
+        return found
+
+    def told_key_reader_for(self, statements: Statements) -> KeyReader:
+        """Return what reads the key of a row of the answer to ``Statements.insert_by_key``."""
+        columns = [statements.columns[place] for place in statements.key_places]
+        found: KeyReader = self._once("told", statements, lambda: KeyReader(columns, range(1, 1 + len(columns))))
+        return found
 
     def _once(self, what: str, statements: Statements, make: Callable[[], Any]) -> Any:
         key = (what, statements)
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+    def expects_bad_rows(self, statements: Statements) -> bool:
+        """Whether the last batch had several bad rows: then the next one is hardly without."""
+        return statements in self._troubled
+
+    def note_bad_rows(self, statements: Statements, count: int) -> None:
+        """Note how many bad rows a batch had."""
+        if count > 1:
+            self._troubled.add(statements)
+        else:
+            self._troubled.discard(statements)
 
     def count(self, path: str) -> None:
         """Count an attempt that took a path."""

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres.errors import refuse
+from bulkwriter.backends.postgres.keys import are_told
 from bulkwriter.backends.postgres.kinds import Interval, Kind, Moment, Numeric, Time, Timestamp
 from bulkwriter.backends.postgres.session import IDENTIFY
 from bulkwriter.backends.postgres.sql import quoted
@@ -64,8 +66,12 @@ class Statements:
         self.may_decline: bool = options.update_where is not None
         if operation == "delete" and set(self.names) != set(self.key):
             refuse(f"table {table.label}: rows are deleted by a primary key, or by conflict_columns", table.label)
+        self.key_places: list[int] = [self.names.index(name) for name in self.key] if self.has_key else []
+        # Whether rows are found again by the key that the database gives back, without its help.
+        self.is_told_by_key: bool = self.has_key and are_told([self.columns[place] for place in self.key_places])
         self._names = ", ".join(map(quoted, self.names))
         self.outcome: str = self._outcome()
+        self._inserts: dict[bool, str] = {}
 
     # -- many rows
 
@@ -79,6 +85,12 @@ class Statements:
         Args:
             is_sorted: Whether the rows come in the order in which their keys are to be locked.
         """
+        made = self._inserts.get(is_sorted)
+        if made is None:
+            made = self._inserts[is_sorted] = self._insert(is_sorted=is_sorted)
+        return made
+
+    def _insert(self, *, is_sorted: bool) -> str:
         if self.on_conflict != "error":
             return self._insert_told(is_sorted=is_sorted)
         if not self.returning:
@@ -91,6 +103,19 @@ class Statements:
         return (
             f"WITH w AS ({insert} RETURNING {self._given_back}) "
             f"SELECT row_number() OVER () AS o, '{INSERTED}', count(*) OVER (), w.* FROM w"
+        )
+
+    @functools.cached_property
+    def insert_by_key(self) -> str:
+        """The statement that writes many rows which come in the order of their keys, given as for ``insert``.
+
+        Its answer has, for each row that was written, what became of it; its key; and the columns to give back.
+        """
+        told = [self.outcome, *(f"t.{quoted(name)}" for name in self.key)]
+        told += [f"t.{quoted(name)}" for name in self.returning]
+        return (
+            f"INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}{self._rows('u.o')} "
+            f"{self._conflict_clause()} RETURNING {', '.join(told)}"
         )
 
     def delete(self) -> str:
@@ -141,11 +166,11 @@ class Statements:
 
     def _insert_told(self, *, is_sorted: bool) -> str:
         values = ", ".join(f"s.c{number}" for number in range(len(self.columns)))
-        order = "s.o" if is_sorted else ", ".join([*(f"s.c{place}" for place in self._key_places), "s.o"])
+        order = "s.o" if is_sorted else ", ".join([*(f"s.c{place}" for place in self.key_places), "s.o"])
         keys = ", ".join(f"t.{quoted(name)} AS k{number}" for number, name in enumerate(self.key))
         given_back = f", {self._given_back}" if self.returning else ""
         wanted = f", {self._numbered('w.r', self.returning)}" if self.returning else ""
-        same = " AND ".join(f"{self._rounded(place)} = w.k{number}" for number, place in enumerate(self._key_places))
+        same = " AND ".join(f"{self._rounded(place)} = w.k{number}" for number, place in enumerate(self.key_places))
         return (
             f"WITH s AS MATERIALIZED ({self._source()}), "
             f"w AS (INSERT INTO {self.table.sql_name} AS t ({self._names}) {self._overriding}"
@@ -160,10 +185,6 @@ class Statements:
 
     def _numbered(self, prefix: str, names: tuple[str, ...]) -> str:
         return ", ".join(f"{prefix}{number}" for number in range(len(names)))
-
-    @property
-    def _key_places(self) -> list[int]:
-        return [self.names.index(name) for name in self.key]
 
     def _rounded(self, place: int) -> str:
         """Return a value of the key as the column holds it, to be found again by it."""

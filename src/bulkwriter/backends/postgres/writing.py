@@ -11,7 +11,7 @@ from bulkwriter.backends.postgres.driver import ServerError
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Hashable, Sequence
 
     from bulkwriter.backends.postgres.task import Task
     from bulkwriter.contract import Reply, Verdict
@@ -26,6 +26,8 @@ OUTCOMES: Final[dict[str, Outcome]] = {letter: result.outcome for letter, result
 # Values that are encoded in one turn of the loop: about 1 ms of work, also with two batches at once.
 _VALUES_A_STRETCH: Final = 3000
 _BYTES_A_STRETCH: Final = 256 * 1024
+# A row in the first of so many parts of a batch is early.
+_EARLY: Final = 20
 # Values that are handed to asyncpg at once: its encoding of arrays takes half a microsecond each.
 _VALUES_A_STATEMENT: Final = 5000
 
@@ -51,6 +53,7 @@ class Writing:
         self._path = task.parts.path_for(task.statements, len(task.attempt.rows))
         self._rows: Sequence[Any] = task.attempt.rows
         self._indexes: Sequence[int] = range(len(task.attempt.rows))
+        self._index_of: dict[Hashable, int] = {}
         # By place while rows are copied, else by index.
         self._unfit: parameters.Unfit = {}
         self._bad: dict[int, Verdict] = {}
@@ -81,7 +84,9 @@ class Writing:
             await self._copy_once()
         except ServerError as error:
             index = self._named_row(error)
-            if index is None or self._progress.is_doubtful(error):
+            # A bad row so early is hardly the only one: then the search for all of them begins at once.
+            is_one_of_many = index is not None and index < len(self._rows) // _EARLY
+            if index is None or is_one_of_many or self._progress.is_doubtful(error):
                 raise
             await self._session.rollback()
             self._progress.undo()
@@ -143,17 +148,19 @@ class Writing:
     # -- arrays
 
     async def _unnest(self) -> None:
+        statements = self._statements
         verdicts: dict[int, Verdict] = {}
         is_sorted = self._sort()
         await self._begin()
-        sql = self._statements.insert(is_sorted=is_sorted)
-        is_told = self._statements.on_conflict != "error" or bool(self._statements.returning)
+        by_key = is_sorted and statements.on_conflict != "error" and statements.is_told_by_key
+        sql = statements.insert_by_key if by_key else statements.insert(is_sorted=is_sorted)
+        is_told = statements.on_conflict != "error" or bool(statements.returning)
         for arrays, indexes in self._stretches():
             if not indexes:
                 continue
             if is_told:
                 rows = await self._session.connection.fetch(sql, *arrays)
-                self._note(rows, indexes, verdicts)
+                (self._note_by_key if by_key else self._note)(rows, indexes, verdicts)
             elif await self._inserted(sql, arrays) != len(indexes):
                 raise NeedsCareError
         await self._finish(verdicts, None if is_told else INSERTED)
@@ -184,6 +191,30 @@ class Writing:
         if told != written or len(rows) != written:
             raise NeedsCareError
         if told < len(indexes):
+            self._note_missing(indexes, verdicts)
+
+    def _note_by_key(self, rows: list[Any], indexes: Sequence[int], verdicts: dict[int, Verdict]) -> None:
+        """Note what each row was told, which says its key.
+
+        Raises:
+            NeedsCareError: It is the key of none of them, since a trigger changed it.
+        """
+        asked = self._statements.returning
+        first = 1 + len(self._statements.key)
+        given_keys = self._parts.told_key_reader_for(self._statements).read_all(rows)
+        try:
+            found = [self._index_of[key] for key in given_keys]
+        except KeyError:
+            raise NeedsCareError from None
+        if asked:
+            told = [WriteResult(OUTCOMES[row[0]], dict(zip(asked, row[first:], strict=True))) for row in rows]
+        else:
+            told = [RESULTS[row[0]] for row in rows]
+        before = len(verdicts)
+        verdicts.update(zip(found, told, strict=True))
+        if len(verdicts) - before != len(rows):
+            raise NeedsCareError
+        if len(rows) < len(indexes):
             self._note_missing(indexes, verdicts)
 
     def _note_missing(self, indexes: Sequence[int], verdicts: dict[int, Verdict]) -> None:
@@ -223,14 +254,16 @@ class Writing:
         statements = self._statements
         if statements.on_conflict == "error" and statements.operation == "insert":
             return True
-        read = self._parts.key_reader_for(statements)
-        if read is None:
+        reader = self._parts.key_reader_for(statements)
+        if reader is None:
             return False
+        keys: list[Any] = reader.read_all(self._rows)
         try:
-            order = sorted(self._indexes, key=lambda index: read(self._rows[index]))  # type: ignore[arg-type, return-value]
+            order = sorted(range(len(keys)), key=keys.__getitem__)
         except TypeError:
             return False  # a None among them, or values of different types: then by the database's own order
         self._rows, self._indexes = [self._rows[index] for index in order], order
+        self._index_of = dict(zip(keys, range(len(keys)), strict=True))
         return True
 
     async def _begin(self) -> None:
