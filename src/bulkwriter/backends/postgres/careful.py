@@ -48,7 +48,7 @@ class Loop:
         self._statements = statements
         self.most_rows: int = max(MOST_SUBTRANSACTIONS, MOST_VALUES // len(statements.columns))
         arrays = range(len(statements.columns))
-        settings = ", ".join(f"pg_catalog.set_config('bulkwriter.a{n}', ${n + 1}::text[]::text, true)" for n in arrays)
+        settings = ", ".join(f"pg_catalog.set_config('bulkwriter.a{n}', ${n + 1}, true)" for n in arrays)
         self.send: str = f"SELECT {settings}"
         self.block: str = self._block(MOST_SUBTRANSACTIONS if is_bounded else 2**30)
         self.read: str = self._read() if statements.returning else ""
@@ -116,14 +116,14 @@ END IF;
 """
 
 # A part is rows `first` to `j`, in a subtransaction of its own. When it fails at row `i`, those before it are known to
-# be good: they become a part, and then row `i` is the first of one.
+# be good: they become a part by themselves, and when they are written again, `bad` has what is wrong with row `i`.
 _BLOCK: Final = """DECLARE
   {declared}
   size int := coalesce(pg_catalog.array_length(a0, 1), 0);
   first int := 1; i int := 1; j int := least({quick_rows}, size); n int; live int := 0;
   may_be_quick boolean := {may_be_quick}; is_quick boolean := may_be_quick; is_known boolean := false;
   told text; given text[]; part text; part_results jsonb;
-  letters text := ''; errors jsonb := '[]'; results jsonb := '[]';
+  letters text := ''; errors jsonb := '[]'; results jsonb := '[]'; bad jsonb;
   c text; m text; d text; k text; l text;
 BEGIN
   WHILE first <= size AND live < {most} LOOP
@@ -139,7 +139,11 @@ BEGIN
       letters := letters || part;
       results := results || part_results;
       first := j + 1;
-      -- Behind rows that are known to be good stands a bad one.
+      IF is_known THEN
+        errors := errors || bad;
+        letters := letters || 'r';
+        first := first + 1;
+      END IF;
       is_quick := may_be_quick AND NOT is_known;
       is_known := false;
       j := least(first - 1 + CASE WHEN is_quick THEN {quick_rows} ELSE {slow_rows} END, size);
@@ -148,22 +152,23 @@ BEGIN
         k = CONSTRAINT_NAME, l = COLUMN_NAME;
       IF {is_no_rows} THEN RAISE; END IF;
       IF is_quick THEN
+        -- One of the rows is bad; or, if each was known to be good by itself, they do not bear this way of writing.
+        may_be_quick := NOT is_known;
         is_quick := false;
+        is_known := false;
+        j := least(first - 1 + {slow_rows}, size);
+      ELSE
+        bad := pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array(i, c, k, l, d, m));
+        is_known := i > first;
+        is_quick := may_be_quick AND is_known;
         IF is_known THEN
-          may_be_quick := false;
+          j := i - 1;
         ELSE
+          errors := errors || bad;
+          letters := letters || 'r';
+          first := first + 1;
           j := least(first - 1 + {slow_rows}, size);
         END IF;
-      ELSIF i > first THEN
-        j := i - 1;
-        is_quick := may_be_quick;
-        is_known := true;
-      ELSE
-        errors := errors || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array(first, c, k, l, d, m));
-        letters := letters || 'r';
-        first := first + 1;
-        j := least(first - 1 + {slow_rows}, size);
-        is_known := false;
       END IF;
     END;
   END LOOP;

@@ -64,7 +64,7 @@ class CarefulWriting:
         taken = left[: self._loop.most_rows]
         unfit: parameters.Unfit = {}
         rows = [self._rows[index] for index in taken]
-        arrays, sent = parameters.texts(self._statements, rows, taken, unfit)
+        arrays, sent = parameters.array_texts(self._statements, rows, taken, unfit)
         self._has_unfit = self._has_unfit or bool(unfit)
         for index, (column, why) in unfit.items():
             self._verdicts[index] = errors.refused(why, self._statements.table.label, column)

@@ -30,11 +30,28 @@ def arrays(
     return _columns(statements, rows, indexes, unfit, [_sender(kind) for kind in statements.kinds])
 
 
-def texts(
+def array_texts(
     statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
-) -> tuple[list[list[Any]], Sequence[int]]:
-    """Return the same with every value as text."""
-    return _columns(statements, rows, indexes, unfit, [_as_text(kind) for kind in statements.kinds])
+) -> tuple[list[str], Sequence[int]]:
+    """Return the same as PostgreSQL writes arrays of text, a single text for each."""
+    columns, sent = _columns(statements, rows, indexes, unfit, [_as_text(kind) for kind in statements.kinds])
+    return list(map(_array_text, columns)), sent
+
+
+def _array_text(values: list[str | None]) -> str:
+    # https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
+    if None in values:
+        return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"
+    if not values:
+        return "{}"
+    # All of them are escaped at once, with what no value holds between them, for PostgreSQL could not store it.
+    joined = "\0".join(values)  # type: ignore[arg-type]
+    assert joined.count("\0") == len(values) - 1, "a kind gives no text that PostgreSQL cannot hold"
+    return '{"' + _escaped(joined).replace("\0", '","') + '"}'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _sender(kind: Kind) -> Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]:
