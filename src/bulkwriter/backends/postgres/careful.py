@@ -16,6 +16,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres import driver, errors
+from bulkwriter.backends.postgres.session import ARRAYS_WITH_NULL
 from bulkwriter.backends.postgres.sql import literal
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ _QUICK_ROWS: Final = 64
 _SLOW_ROWS: Final = 32
 """Rows of a part that is written row by row, after one failed: where one row is bad, another may well be near."""
 
-SETTINGS: Final = "; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL extra_float_digits = 1"
-"""Constraints speak at once, of the row that breaks them; and floating-point numbers keep all their digits as text."""
+_SETTINGS: Final = f"; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL extra_float_digits = 1{ARRAYS_WITH_NULL}"
+"""Constraints speak at once, of the row that breaks them; floating-point numbers keep all their digits as text."""
+
+_SETTINGS_TO_GIVE_BACK: Final = "; SET LOCAL DateStyle = ISO"
+"""What is given back goes as text, and other styles write a time zone as letters that may mean nothing, such as LMT."""
 
 
 class Loop:
@@ -46,6 +50,7 @@ class Loop:
 
     def __init__(self, statements: Statements, *, is_bounded: bool) -> None:
         self._statements = statements
+        self.settings: str = _SETTINGS + (_SETTINGS_TO_GIVE_BACK if statements.returning else "")
         self.most_rows: int = max(MOST_SUBTRANSACTIONS, MOST_VALUES // len(statements.columns))
         arrays = range(len(statements.columns))
         settings = ", ".join(f"pg_catalog.set_config('bulkwriter.a{n}', ${n + 1}, true)" for n in arrays)
@@ -117,7 +122,10 @@ END IF;
 
 # A part is rows `first` to `j`, in a subtransaction of its own. When it fails at row `i`, those before it are known to
 # be good: they become a part by themselves, and when they are written again, `bad` has what is wrong with row `i`.
-_BLOCK: Final = """DECLARE
+# A column may be called as a variable is here: where both are in sight, a variable has the block's name before it.
+_BLOCK: Final = """#variable_conflict use_column
+<<bulkwriter>>
+DECLARE
   {declared}
   size int := coalesce(pg_catalog.array_length(a0, 1), 0);
   first int := 1; i int := 1; j int := least({quick_rows}, size); n int; live int := 0;

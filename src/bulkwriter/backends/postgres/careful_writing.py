@@ -57,7 +57,7 @@ class CarefulWriting:
 
     async def _begin(self) -> None:
         self._progress.enter()
-        await self._session.begin(careful.SETTINGS)
+        await self._session.begin(self._loop.settings)
 
     async def _some(self, left: Sequence[int]) -> int:
         """Write the first of these rows; return how many have their verdict now."""

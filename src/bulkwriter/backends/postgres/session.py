@@ -22,6 +22,9 @@ the figures are reset then: https://www.postgresql.org/docs/current/monitoring-s
 IDENTIFY: Final = f"SELECT pg_catalog.pg_current_xact_id()::text, {INCARNATION}"
 """Tells the number of a transaction, and the run of the server that gave it."""
 
+ARRAYS_WITH_NULL: Final = "; SET LOCAL array_nulls = on"
+"""Else, where a session has it off, NULL in an array's text is taken for the word."""
+
 
 class Transaction:
     """What is needed to find out later what became of a transaction.

@@ -262,7 +262,8 @@ class Statements:
     def several(self) -> str:
         """Return the command that writes rows ``i`` to ``j`` of a plain insert."""
         # Not by number, one after the other: to look up each value takes longer than to insert it.
-        arrays = self._unnested(f"pg_catalog.unnest(a{number}[i:j])" for number in range(len(self.columns)))
+        part = (f"bulkwriter.a{number}[bulkwriter.i:bulkwriter.j]" for number in range(len(self.columns)))
+        arrays = self._unnested(f"pg_catalog.unnest({values})" for values in part)
         return f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._selected(arrays, 'u.o')};"
 
     @property
@@ -271,7 +272,7 @@ class Statements:
         return self.operation == "insert" and self.on_conflict == "error" and not self.returning
 
     def _value(self, number: int) -> str:
-        return f"CAST(a{number}[i] AS {self.columns[number].type_name})"
+        return f"CAST(bulkwriter.a{number}[bulkwriter.i] AS {self.columns[number].type_name})"
 
     def _single_delete(self) -> str:
         same = self._same_as_row

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import binary, errors, parameters
 from bulkwriter.backends.postgres.driver import ServerError
+from bulkwriter.backends.postgres.kinds import Array, Composite
+from bulkwriter.backends.postgres.session import ARRAYS_WITH_NULL
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
@@ -268,7 +270,8 @@ class Writing:
 
     async def _begin(self) -> None:
         self._progress.enter()
-        await self._session.begin()
+        has_arrays = any(isinstance(kind, Array | Composite) for kind in self._statements.kinds)
+        await self._session.begin(ARRAYS_WITH_NULL if has_arrays else "")
 
     def _stretches(self) -> Any:
         step = max(1, _VALUES_A_STATEMENT // len(self._statements.names))
