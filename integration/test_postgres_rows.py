@@ -213,6 +213,25 @@ class TestTargets:
         old = {"error": "UniqueViolation", "skip": "skipped", "update": "updated" if is_told else "stored"}[policy]
         assert told(answers) == [old, new, new, "CheckViolation"]
 
+    async def test_a_view_that_takes_no_inserts(self, postgres: Scratch) -> None:
+        """Is told when opening; with a trigger that stands in for it, it is a target as others are."""
+        await postgres.execute(
+            "CREATE TABLE base (id int PRIMARY KEY, v int); "
+            "CREATE VIEW t AS SELECT id, sum(v)::int AS v FROM base GROUP BY id"
+        )
+        with pytest.raises(MisconfigurationError, match="INSTEAD OF"):
+            async with opened(postgres):
+                pass
+        await postgres.execute(
+            "CREATE FUNCTION stand_in() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS "
+            "$$BEGIN IF NEW.v = 2 THEN RETURN NULL; END IF; INSERT INTO base VALUES (NEW.id, NEW.v); RETURN NEW; END$$;"
+            "CREATE TRIGGER stand_in INSTEAD OF INSERT ON t FOR EACH ROW EXECUTE FUNCTION stand_in()"
+        )
+        async with opened(postgres, returning=("v",)) as backend:
+            answers = await write(backend, "id v", [(1, 1), (2, 2), (3, 3), (1, 4)])
+        assert told(answers) == ["inserted", "CheckViolation", "inserted", "UniqueViolation"]
+        assert await ids(postgres, "base") == [1, 3]
+
     async def test_a_view(self, postgres: Scratch) -> None:
         """One that PostgreSQL can write through, with a check; and one with a trigger instead."""
         await postgres.execute(

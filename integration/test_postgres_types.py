@@ -70,7 +70,7 @@ GOOD: dict[str, list[Any]] = {
     "pair[]": [[(1, "a"), None]],
     "bit(3)": [asyncpg.BitString("101")],
     "xml": ["<a>1</a>"],
-    "name": ["a_name"],
+    "name": ["a_name", "n" * 63],
     "tsvector": ["'a':1 'b':2"],
     "money": ["$1.50"],
     "macaddr": ["08:00:2b:01:02:03"],
@@ -197,6 +197,8 @@ UNFIT: dict[str, list[Any]] = {
     "integer[]": [[1.5], ["x"], 5, [[1], [1, 2]], [2**31]],
     "text[]": [["a\0"]],
     "mood": ["angry", 5],
+    "name": ["n" * 64, "ä" * 32, 5],
+    "name[]": [["n" * 64]],
     "tstzrange": [asyncpg.Range(PLAIN_NOON, None), 5],
     "pair": [(1, 2, 3), ("x", "y"), 5],
     "numeric(4,2)": [decimal.Decimal("100.00")],
@@ -244,12 +246,13 @@ async def test_what_comes_back_is_what_is_stored(types: Scratch, *, careful: boo
     """Of every type, also by way of the loop on the server."""
     await types.execute(
         "CREATE TABLE t (id int PRIMARY KEY, f float8, r real, n numeric(9,3), t timestamptz, j jsonb, a int[], p pair,"
-        " b bytea, i interval, m mood[], u uuid DEFAULT '12345678-1234-5678-1234-567812345678')"
+        " b bytea, i interval, m mood[], c char(5), vc varchar(3),"
+        " u uuid DEFAULT '12345678-1234-5678-1234-567812345678')"
     )
-    columns = "id f r n t j a p b i m"
+    columns = "id f r n t j a p b i m c vc"
     row = (1, 0.1, 0.1, decimal.Decimal("1.5"), NOON, '{"a": 1}', [1, None], (1, "x"), b"\0", dt.timedelta(1), ["sad"])
     async with opened(types, returning=(*columns.split(), "u")) as backend:
-        (answer,) = await write(backend, columns, [row], careful=careful)
+        (answer,) = await write(backend, columns, [(*row, "ab", "xy")], careful=careful)
     (stored,) = await types.fetch("SELECT * FROM t")
     assert dict(answer.returned) == stored
     assert stored["f"] == 0.1

@@ -76,7 +76,7 @@ class Loop:
 
     def _read(self) -> str:
         types = [self._statements.table.column(name) for name in self._statements.returning]
-        values = ", ".join(f"CAST(e->>{n + 1} AS {column.type_name})" for n, column in enumerate(types))
+        values = ", ".join(f"CAST(e->>{n + 1} AS {column.full_type})" for n, column in enumerate(types))
         return (
             f"SELECT (e->>0)::int, {values} FROM pg_catalog.jsonb_array_elements("  # noqa: S608
             "pg_catalog.current_setting('bulkwriter.given')::jsonb) AS e"

@@ -14,10 +14,12 @@ FINGERPRINT: Final = (
 )
 """A digest of a table's columns, by which a change of their types is noticed."""
 
+# Of what pg_relation_is_updatable tells, 8 is for INSERT.
 TABLE: Final = f"""
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
   pg_catalog.has_table_privilege(c.oid, 'INSERT') OR pg_catalog.has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
   pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_enter,
+  pg_catalog.pg_relation_is_updatable(c.oid, true) & 8 <> 0 AS takes_inserts,
   c.relkind IN ('r', 'p') AND pg_catalog.row_security_active(c.oid) AS has_row_security,
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3', '4')) AS has_rules,
   {FINGERPRINT.format(oid="c.oid")} AS fingerprint,

@@ -226,7 +226,7 @@ class Boolean(Kind):
 
 
 class Text(Kind):
-    """Text, and what PostgreSQL receives as text: varchar, char, name, citext, xml, enums."""
+    """Text, and what PostgreSQL receives as text: varchar, char, citext, xml, enums."""
 
     has_binary: bool = True
     fast: str | None = "{v}.encode()"
@@ -247,6 +247,26 @@ class Text(Kind):
 
     def all_texts(self, values: list[Any]) -> list[Any] | None:
         return self.all_sent(values)
+
+
+_MOST_NAME_BYTES: Final = 63
+"""``NAMEDATALEN`` of all but servers that somebody has built otherwise, less the NUL at its end."""
+
+
+class Name(Text):
+    """Names, as the catalogue has them: PostgreSQL cuts off in silence what is too long."""
+
+    fast: str | None = None
+
+    def canonical(self, value: Any) -> str:
+        name = super().canonical(value)
+        if len(name.encode()) > _MOST_NAME_BYTES:
+            message = f"a name has at most {_MOST_NAME_BYTES} bytes"
+            raise UnfitError(message)
+        return name
+
+    def are_sent_as_they_are(self, values: list[Any]) -> bool:  # noqa: ARG002 - their length is to be looked at
+        return False
 
 
 class Bytes(Kind):
@@ -602,9 +622,8 @@ _BY_RECEIVE: Final[dict[str, Kind]] = {
     "float4recv": Floating(4),
     "float8recv": Floating(8),
     "boolrecv": Boolean(),
-    **dict.fromkeys(
-        ("textrecv", "varcharrecv", "bpcharrecv", "namerecv", "citextrecv", "xml_recv", "enum_recv"), Text()
-    ),
+    **dict.fromkeys(("textrecv", "varcharrecv", "bpcharrecv", "citextrecv", "xml_recv", "enum_recv"), Text()),
+    "namerecv": Name(),
     "bytearecv": Bytes(),
     "uuid_recv": Uuid(),
     "date_recv": Date(),

@@ -185,6 +185,8 @@ def _check_kind(row: Row, label: str) -> None:
         refuse(f"table {label}: no permission on its schema {row['schema']} (42501)", label)
     if not row["may_insert"]:
         refuse(f"table {label}: no permission to insert (42501)", label)
+    if row["kind"] in {"v", "f"} and not row["takes_inserts"]:
+        refuse(f"{label!r} takes no inserts: a view needs an INSTEAD OF trigger unless it is a simple one", label)
     if row["has_rules"]:
         refuse(f"table {label} has rules for writing, which may turn a row into anything: use a trigger", label)
 
