@@ -11,7 +11,8 @@ import pytest
 
 from bulkwriter import BulkWriter, MisconfigurationError, Outcome, WriteResult
 from bulkwriter.backends.postgres import PostgresBackend, driver
-from integration.postgres_tables import opened, told, write
+from bulkwriter.contract import Attempt
+from integration.postgres_tables import opened, told, verdicts, write
 
 if TYPE_CHECKING:
     from integration.servers.scratch import Scratch
@@ -453,6 +454,41 @@ class TestStaleTables:
             await postgres.execute("CREATE TABLE t (v text, id int PRIMARY KEY)")
             assert told(await write(backend, "id", [(number,) for number in range(30)])) == ["inserted"] * 30
             assert told(await write(backend, "id v", [(30, "x")])) == ["inserted"]
+
+    async def test_a_table_of_other_types_in_the_place_of_the_old_one(self, postgres: Scratch) -> None:
+        """What COPY says then is about the whole message, and of no row: the table is looked up again."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        async with opened(postgres) as backend:
+            await postgres.execute("ALTER TABLE t RENAME TO old; CREATE TABLE t (v int, id bigint PRIMARY KEY)")
+            answers = await write(backend, "id v", [(number, number) for number in range(30)])
+        assert told(answers) == ["inserted"] * 30
+        assert await ids(postgres) == list(range(30))
+        assert await ids(postgres, "old") == []
+
+    @pytest.mark.parametrize(
+        ("change", "back"),
+        [
+            ("ALTER TABLE t RENAME v TO w", "ALTER TABLE t RENAME w TO v"),
+            ("ALTER TABLE t DROP CONSTRAINT t_pkey", "ALTER TABLE t ADD PRIMARY KEY (id)"),
+            ("ALTER TABLE t RENAME TO old", "ALTER TABLE old RENAME TO t"),
+        ],
+    )
+    @pytest.mark.parametrize("policy", ["error", "update"])
+    async def test_what_was_changed_and_changed_back(
+        self, postgres: Scratch, policy: Any, change: str, back: str
+    ) -> None:
+        """No row is written to what does not fit; and it goes on as soon as it fits again."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        is_fit = "CONSTRAINT" in change and policy == "error"
+        async with opened(postgres, on_conflict=policy) as backend:
+            plan = backend.plan("insert", ("id", "v"))
+            await postgres.execute(change)
+            for number in (1, 2):
+                answers = verdicts(await backend.attempt(Attempt(plan, [(number, 1), (number + 2, 1)])))
+                assert told(answers) == ["inserted" if is_fit else "Misconfiguration"] * 2
+            await postgres.execute(back)
+            assert told(verdicts(await backend.attempt(Attempt(plan, [(5, 1), (6, 1)])))) == ["inserted"] * 2
+        assert await ids(postgres) == [*([1, 2, 3, 4] if is_fit else []), 5, 6]
 
     @pytest.mark.parametrize("policy", ["skip", "update"])
     async def test_among_conflicts(self, postgres: Scratch, policy: Any) -> None:

@@ -474,6 +474,30 @@ class TestPools:
             assert told(await answers_of(writer, rows_of(20))) == ["inserted"] * 20
         assert await stored(table) == list(range(20))
 
+    async def test_a_pool_that_has_no_connection_left(self, table: Scratch) -> None:
+        """It is waited for, and not for ever, neither by who opens nor by who writes."""
+        async with asyncpg.create_pool(table.url, min_size=1, max_size=1) as pool:
+            backend = PostgresBackend(pool, table.name("t"), connect_timeout=0.2)
+            async with pool.acquire():
+                with pytest.raises(BackendUnavailableError, match="Timeout"):
+                    await backend.open()
+            writer = BulkWriter[Any](backend, retry=QUICK)
+            await writer.open()
+            async with pool.acquire():
+                call = asyncio.ensure_future(answers_of(writer, rows_of(5)))
+                await eventually(lambda: asyncio.sleep(0, writer.statistics().retries))
+            assert told(await call) == ["inserted"] * 5
+            await writer.stop()
+
+    async def test_a_pool_of_another_event_loop(self, table: Scratch) -> None:
+        """Is told as what it is."""
+        pool, loop = await asyncio.to_thread(_pool_of_another_loop, table.url)
+        try:
+            with pytest.raises(MisconfigurationError, match="event loop"):
+                await PostgresBackend(pool, table.name("t")).open()
+        finally:
+            await asyncio.to_thread(lambda: (loop.run_until_complete(pool.close()), loop.close()))
+
     async def test_more_writers_than_pgbouncer_has_sessions(self, table: Scratch, pgbouncer: PgBouncer) -> None:
         """Upserts with something to give back, from ten writers over four sessions."""
 
@@ -483,3 +507,11 @@ class TestPools:
                 return told(await answers_of(writer, rows_of(100, start=1000 * number)))
 
         assert await asyncio.gather(*(run(number) for number in range(10))) == [["inserted"] * 100] * 10
+
+
+def _pool_of_another_loop(url: str) -> tuple[Any, asyncio.AbstractEventLoop]:
+    async def make() -> Any:
+        return await asyncpg.create_pool(url, min_size=1, max_size=1)
+
+    loop = asyncio.new_event_loop()
+    return loop.run_until_complete(make()), loop

@@ -16,6 +16,7 @@ from bulkwriter.errors import BackendUnavailableError, MisconfigurationError
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.parts import Parts
     from bulkwriter.backends.postgres.session import Session
+    from bulkwriter.backends.postgres.statements import Statements
     from bulkwriter.contract import Attempt, Reply
     from bulkwriter.ledger import Entry
 
@@ -92,7 +93,7 @@ class Attempting:
 
     async def _write(self, session: Session, attempt: Attempt, progress: Progress, tombstone: Entry | None) -> Reply:
         parts = self._parts
-        statements = parts.statements_for(attempt.plan)
+        statements = await self._statements(session, attempt)
         task = Task(session, parts, statements, attempt, progress, tombstone)
         is_troubled = attempt.careful or parts.expects_bad_rows(statements)
         if not is_troubled and parts.can_write_quickly(statements):
@@ -107,6 +108,15 @@ class Attempting:
                     raise
                 await self._undo(session, progress)
         return await CarefulWriting(task).write()
+
+    async def _statements(self, session: Session, attempt: Attempt) -> Statements:
+        """Return the SQL for an attempt; a table that does not fit is looked up once more: it may do so again."""
+        parts = self._parts
+        try:
+            return parts.statements_for(attempt.plan)
+        except MisconfigurationError:
+            await parts.refresh(session.connection, parts.table)
+            return parts.statements_for(attempt.plan)
 
     def _is_about_ledger(self, error: Exception) -> bool:
         """Whether the ledger has this identity already, as turned out when the entry was to be written."""

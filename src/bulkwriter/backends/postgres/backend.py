@@ -10,7 +10,7 @@ from bulkwriter.backends.postgres.attempting import Attempting
 from bulkwriter.backends.postgres.keys import is_exact
 from bulkwriter.backends.postgres.parts import Parts
 from bulkwriter.backends.postgres.settling import Settling
-from bulkwriter.backends.postgres.statements import Statements, identifying_key
+from bulkwriter.backends.postgres.statements import identifying_key
 from bulkwriter.contract import Capabilities, Limits, OnConflict, Operation, Plan
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
 from bulkwriter.sql import KeyedPlan, SQLBackend
@@ -98,7 +98,7 @@ class PostgresBackend(SQLBackend):
             ledger_retention: Seconds after which an entry may be deleted.
             method: How rows are written that can be written quickly: ``"auto"`` chooses by table and options;
                 ``"copy"``, ``"unnest"`` and ``"executemany"`` force one way.
-            connect_timeout: Seconds that connecting may take.
+            connect_timeout: Seconds that connecting may take, or borrowing a connection from your pool.
             ssl: As ``asyncpg.connect`` takes it; the URL's ``sslmode=`` does as well.
             server_settings: Settings of each new session, such as ``{"synchronous_commit": "off"}``.
             statement_cache_size: As ``asyncpg.connect`` takes it. By default asyncpg's own, or 0 where a pooler such as
@@ -161,7 +161,7 @@ class PostgresBackend(SQLBackend):
         """
         if self._parts is None:
             self._refuse("plan() before open()")
-        statements = Statements(self._parts.table, self._options, operation, columns)
+        statements = self._parts.new_statements(operation, columns)
         self._parts.path_for(statements)
         reader = self._parts.key_reader_for(statements)
         if reader is None:

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import driver
+from bulkwriter.backends.postgres.errors import refuse
 from bulkwriter.backends.postgres.session import Session
 
 if TYPE_CHECKING:
@@ -81,8 +82,15 @@ class Connections:
             if not session.connection.is_closed():
                 return session
         if self._options.pool is not None:
-            return Session(await self._options.pool.acquire())
+            return Session(await self._borrow(self._options.pool))
         return await self._connect()
+
+    async def _borrow(self, pool: driver.Pool) -> Connection:
+        """Borrow a connection; who has opened a pool and taken all of it must not make us wait for ever."""
+        if driver.is_of_another_loop(pool):
+            refuse("the pool belongs to another event loop: make one for each", self._options.table)
+        async with asyncio.timeout(self._options.connect_timeout):
+            return await pool.acquire()
 
     async def _connect(self) -> Session:
         """Connect in a task of its own: who gives up waiting leaves a connection for the next one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -84,6 +85,12 @@ class Pool(Protocol):
 
     async def release(self, connection: Connection) -> None:
         """Give a connection back."""
+
+
+def is_of_another_loop(pool: Pool) -> bool:
+    """Whether a pool was made on another event loop than this one. It does not say so itself, and would break down."""
+    loop = getattr(pool, "_loop", None)
+    return loop is not None and loop is not asyncio.get_running_loop()
 
 
 async def connect(dsn: str, **options: Any) -> Connection:

@@ -57,8 +57,10 @@ NEVER_A_ROWS: Final = (
 _MISCONFIGURED: Final = ("0A", "0P", "26", "28", "3D", "3F", "42", "F0")
 
 # What can be told of a table that has changed: it is looked up again. 0A000 is COPY into a table that has got row
-# security meanwhile, and 42501 an INSERT into one.
-_MAY_BE_STALE: Final = frozenset({"0A000", "42501", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846"})
+# security meanwhile, and 42501 an INSERT into one; 08P01 is a COPY of fewer bytes than the column's type has now.
+_MAY_BE_STALE: Final = frozenset(
+    {"0A000", "42501", "42703", "42804", "42809", "42P01", "42P10", "428C9", "42846", "08P01"}
+)
 
 
 class RolledBackError(Exception):
@@ -86,7 +88,7 @@ def may_be_stale(error: BaseException) -> bool:
 def is_about_session(error: BaseException) -> bool:
     """Whether another session may fare better: this one is read-only, say since its server has become a standby."""
     code = code_of(error) or ""
-    return code.startswith(("08", "57P")) or code in {"25006", "25P03"}
+    return (code.startswith(("08", "57P")) and code != "08P01") or code in {"25006", "25P03"}
 
 
 def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> bool:

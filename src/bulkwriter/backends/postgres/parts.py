@@ -81,7 +81,7 @@ class Parts:
             self._statements.clear()
             self._made.clear()
             self._troubled.clear()
-            check_options(table, self.options)
+        check_options(table, self.options)
         return table != seen
 
     def statements_for(self, plan: Plan) -> Statements:
@@ -97,8 +97,17 @@ class Parts:
                 self._statements.clear()
                 self._made.clear()
                 self._troubled.clear()
-            known = self._statements[key] = Statements(self.table, self.options, *key)
+            known = self._statements[key] = self.new_statements(*key)
         return known
+
+    def new_statements(self, operation: Operation, columns: tuple[str, ...]) -> Statements:
+        """Return the SQL for rows of some columns on the table as it is known now.
+
+        Raises:
+            MisconfigurationError: The table is not, or no longer, as the options and these rows need it.
+        """
+        check_options(self.table, self.options)
+        return Statements(self.table, self.options, operation, columns)
 
     def encoder_for(self, statements: Statements) -> Encoder:
         """Return what encodes rows for COPY."""
