@@ -37,11 +37,15 @@ def pytest_report_header() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """Keep one server of each kind for the whole run."""
+def servers(pytestconfig: pytest.Config) -> Servers:
+    """Keep one server of each kind for the whole run.
+
+    They are stopped, and their files removed, when the run is over: as a part of the last test, whichever that is, it
+    would have to be done within the time that a test may take.
+    """
     kept = Servers()
-    yield kept
-    kept.close()
+    pytestconfig.add_cleanup(kept.close)
+    return kept
 
 
 @pytest.fixture(params=postgres_names())

@@ -64,7 +64,8 @@ class Keeper:
         """Let it put away what is left, and wait until it has."""
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(30)
+        # As long as it takes: a run leaves tens of thousands of files, and on a busy machine nobody knows how long.
+        self._process.wait()
 
     def _tell(self, sign: str, what: str) -> None:
         assert self._process.stdin
