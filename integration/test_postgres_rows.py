@@ -119,6 +119,16 @@ class TestBadRows:
                 "inserted", "RowTooLarge", "inserted"
             ]  # fmt: skip
 
+    @pytest.mark.parametrize("method", ["copy", "unnest"])
+    async def test_a_value_that_is_nested_too_deeply(self, postgres: Scratch, method: str) -> None:
+        """The server's patience ends with this row, and not with its neighbours."""
+        await postgres.execute("CREATE TABLE t (id int, v jsonb)")
+        deep = "[" * 100_000 + "]" * 100_000
+        async with opened(postgres, method=method) as backend:
+            answers = await write(backend, "id v", [(1, "1"), (2, deep), (3, "3"), (4, deep)])
+        assert told(answers) == ["inserted", "RowTooLarge", "inserted", "RowTooLarge"]
+        assert await ids(postgres) == [1, 3]
+
 
 class TestTriggers:
     """Those that raise, and those that drop a row without a word."""

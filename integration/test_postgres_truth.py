@@ -452,6 +452,17 @@ class TestOpening:
             async with opened(table, on_conflict="update", **options):
                 pass
 
+    @pytest.mark.parametrize(
+        "options",
+        [{"server_settings": {"work_mem": "lots"}}, {"on_conflict": "update", "update_columns": {"v": "1/0"}}],
+        ids=str,
+    )
+    async def test_a_value_that_no_setting_or_expression_takes(self, table: Scratch, options: dict[str, Any]) -> None:
+        """Is an option's fault, since there are no rows yet; and the server's own words say which."""
+        with pytest.raises(MisconfigurationError, match=r"work_mem|division"):
+            async with opened(table, **options):
+                pass
+
 
 class TestPools:
     """A user's own pool is left as it was; PgBouncer is noticed."""

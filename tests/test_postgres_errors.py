@@ -21,6 +21,7 @@ from bulkwriter.backends.postgres import driver, errors
         ("22001", ours.InvalidValueError),
         ("22P02", ours.InvalidValueError),
         ("54000", ours.RowTooLargeError),
+        ("54001", ours.RowTooLargeError),
         ("P0001", ours.CheckViolationError),
         ("45000", ours.CheckViolationError),
         ("23000", ours.RowRejectedError),

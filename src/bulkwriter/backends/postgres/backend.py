@@ -134,7 +134,7 @@ class PostgresBackend(SQLBackend):
             await parts.open()
         except driver.OPENING_ERRORS as error:
             await parts.connections.close(force=True)
-            raise errors.not_written(error, self.table, "opening it") from error.__cause__
+            raise errors.not_opened(error, self.table) from error.__cause__
         except BaseException:
             await parts.connections.close(force=True)
             raise

@@ -99,7 +99,8 @@ def errors_of(told: str, table: str) -> dict[int, RowRejectedError]:
 def _is_no_rows(statements: Statements) -> str:
     """Return SQL that says whether the error ``c`` is no row's fault."""
     never = ", ".join(f"'{code}'" for code in errors.NEVER_A_ROWS if code != "21")
-    but = "'54000', '42501'" if statements.table.has_row_security else "'54000'"
+    rows = [*errors.ROW_TOO_LARGE, *(["42501"] if statements.table.has_row_security else [])]
+    but = ", ".join(f"'{code}'" for code in rows)
     return f"(pg_catalog.left(c, 2) IN ({never}) AND c NOT IN ({but}))"
 
 

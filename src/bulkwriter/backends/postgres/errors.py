@@ -45,6 +45,7 @@ _ROW_ERRORS: Final[dict[str, type[RowRejectedError]]] = {
     "23514": CheckViolationError,
     "44000": CheckViolationError,  # a view's WITH CHECK OPTION
     "54000": RowTooLargeError,  # an index entry or a row is larger than a page can hold
+    "54001": RowTooLargeError,  # a value is nested too deeply
     "42501": CheckViolationError,  # a row security policy; what else it may mean is told apart before
 }
 
@@ -53,6 +54,9 @@ NEVER_A_ROWS: Final = (
     "03", "08", "09", "0A", "0B", "0L", "0P", "20", "24", "25", "26", "28", "2B", "2D", "2F", "34", "3B", "3D", "3F",
     "40", "42", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX", "21",
 )  # fmt: skip
+
+ROW_TOO_LARGE: Final = ("54000", "54001")
+"""Of class 54, where the server's other limits are, those that a single row may pass."""
 
 _MISCONFIGURED: Final = ("0A", "0P", "26", "28", "3D", "3F", "42", "F0")
 
@@ -96,7 +100,7 @@ def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> boo
     code = code_of(error)
     if code is None:
         return False
-    if code == "54000" or (code == "42501" and has_row_security):
+    if code in ROW_TOO_LARGE or (code == "42501" and has_row_security):
         return True
     return not code.startswith(NEVER_A_ROWS)
 
@@ -128,6 +132,7 @@ _WHAT_FAILED: Final = {
     "42501": "a row security policy refused the row",
     "44000": "the row is outside of the view's WITH CHECK OPTION",
     "54000": "the row, or an index entry of it, is larger than PostgreSQL allows",
+    "54001": "a value is nested more deeply than the server can follow",
 }
 
 
@@ -151,6 +156,15 @@ def not_written(error: BaseException, table: str, doing: str = "writing") -> Not
         kind = MisconfigurationError if _is_wrong_address(error) else BackendUnavailableError
         return signed(kind(f"table {table}: {doing} failed with {type(error).__name__}"), table, error)
     return signed(_kind_for(code)(f"table {table}: {doing} failed: {_said(error, code)}"), table, error)
+
+
+def not_opened(error: BaseException, table: str) -> NotWrittenError:
+    """Return what is heard of an error at opening: without rows, a bad value is that of an option or a setting."""
+    code = code_of(error) or ""
+    if not code.startswith("22"):
+        return not_written(error, table, "opening it")
+    message = f"table {table}: opening it failed: {getattr(error, 'message', '') or error} ({code})"
+    return signed(MisconfigurationError(message), table, error)
 
 
 def not_applied(error: BaseException, table: str) -> NotApplied:
