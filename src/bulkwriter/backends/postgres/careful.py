@@ -101,7 +101,7 @@ def _is_no_rows(statements: Statements) -> str:
     never = ", ".join(f"'{code}'" for code in errors.NEVER_A_ROWS if code != "21")
     rows = [*errors.ROW_TOO_LARGE, *(["42501"] if statements.table.has_row_security else [])]
     but = ", ".join(f"'{code}'" for code in rows)
-    return f"(pg_catalog.left(c, 2) IN ({never}) AND c NOT IN ({but}))"
+    return f"(pg_catalog.left(c, 2) IN ({never}) AND c NOT IN ({but}) OR c = '{errors.SEQUENCE_AT_ITS_END}')"
 
 
 _GIVEN: Final = (
@@ -156,7 +156,7 @@ BEGIN
       is_quick := may_be_quick AND NOT is_known;
       is_known := false;
       j := least(first - 1 + CASE WHEN is_quick THEN {quick_rows} ELSE {slow_rows} END, size);
-    EXCEPTION WHEN OTHERS THEN
+    EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN
       GET STACKED DIAGNOSTICS c = RETURNED_SQLSTATE, m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL,
         k = CONSTRAINT_NAME, l = COLUMN_NAME;
       IF {is_no_rows} THEN RAISE; END IF;

@@ -55,6 +55,9 @@ NEVER_A_ROWS: Final = (
     "40", "42", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX", "21",
 )  # fmt: skip
 
+SEQUENCE_AT_ITS_END: Final = "2200H"
+"""Of class 22, which is about values else."""
+
 ROW_TOO_LARGE: Final = ("54000", "54001")
 """Of class 54, where the server's other limits are, those that a single row may pass."""
 
@@ -102,7 +105,7 @@ def is_row_fault(error: BaseException, *, has_row_security: bool = False) -> boo
         return False
     if code in ROW_TOO_LARGE or (code == "42501" and has_row_security):
         return True
-    return not code.startswith(NEVER_A_ROWS)
+    return not code.startswith(NEVER_A_ROWS) and code != SEQUENCE_AT_ITS_END
 
 
 def rejected(error: BaseException, table: str) -> RowRejectedError:
@@ -183,7 +186,7 @@ def _kind_for(code: str) -> type[NotWrittenError]:
 
 def _said(error: BaseException, code: str) -> str:
     # Messages of these classes name tables, columns, roles and limits. Any other may quote a value.
-    if code.startswith(("42", "28", "3D", "3F", "53", "57", "08", "25", "40", "55")):
+    if code.startswith((SEQUENCE_AT_ITS_END, "42", "28", "3D", "3F", "53", "57", "08", "25", "40", "55")):
         return f"{getattr(error, 'message', '') or error} ({code})"
     return code
 
