@@ -26,6 +26,8 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
     ``sqlite:////srv/data/events.db``         the SQLite file ``/srv/data/events.db``
     ``sqlite://``, ``sqlite:///:memory:``     a SQLite database in memory, gone when the writer stops
     ``postgresql://user:password@host/db``    PostgreSQL, with whatever else asyncpg reads from its URLs
+    ``mysql://user:password@host/db``         MySQL or MariaDB, ``?unix_socket=/path`` for one behind a socket
+    ``mariadb://user:password@host/db``       the same
     ========================================  =======================================================
 
     A character that means something in a URL (``? # %``) is written as a percent code in a file's name: ``%3F``.
@@ -120,12 +122,20 @@ def _postgres_arguments(parts: SplitResult) -> dict[str, Any]:
     return {"dsn_or_pool": parts.geturl()}
 
 
+def _mysql_arguments(parts: SplitResult) -> dict[str, Any]:
+    """Return the URL as it is: the backend reads it."""
+    return {"url_or_connect_function": parts.geturl()}
+
+
+_MYSQL = _Entry("bulkwriter.backends.mysql", "MySQLBackend", _mysql_arguments, extra="mysql")
 _POSTGRES = _Entry("bulkwriter.backends.postgres", "PostgresBackend", _postgres_arguments, extra="postgres")
 
 _BACKENDS = {
     "sqlite": _Entry("bulkwriter.backends.sqlite", "SQLiteBackend", _sqlite_arguments),
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
 }
 
 

@@ -1,0 +1,187 @@
+"""Rows as SQL: a column at a time, in turns that do not hold the event loop, in commands that the server takes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+from bulkwriter.backends.mysql.errors import BACKEND
+from bulkwriter.backends.mysql.kinds import UnfitError
+from bulkwriter.errors import RowTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from bulkwriter.backends.mysql.kinds import Kind
+    from bulkwriter.errors import RowRejectedError
+
+# Values, and bytes, that are encoded in one turn of the loop: about 1 ms of work, also with two batches at once.
+_VALUES_A_STRETCH: Final = 3000
+_BYTES_A_STRETCH: Final = 256 * 1024
+# Beyond it, a larger statement is no faster, and copying it takes its time.
+_MOST_BYTES: Final = 4 * 2**20
+
+Unfit: TypeAlias = "dict[int, RowRejectedError]"
+"""What the callers of rows hear that cannot be sent, by their place."""
+
+
+class Shape(Protocol):
+    """What surrounds the rows: ``Statements`` and ``Lookup`` have it."""
+
+    names: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    head: str
+    template: str
+    between: str
+    tail: str
+
+    def refused(self, message: str, column: str | None) -> RowRejectedError:
+        """Return what the caller hears of a value that its column cannot hold."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """A statement for some of the rows.
+
+    Attributes:
+        sql: The command.
+        places: Which rows it has.
+    """
+
+    sql: bytes
+    places: Sequence[int]
+
+
+class Builder:
+    """Builds statements.
+
+    Args:
+        statements: What surrounds the rows.
+        most_bytes: The bytes that one command may have.
+        has_backslashes: Whether a backslash in a literal escapes what follows.
+        table: The target's name, for messages.
+    """
+
+    def __init__(self, statements: Shape, most_bytes: int, *, has_backslashes: bool, table: str) -> None:
+        self._statements = statements
+        self._head = statements.head.encode()
+        self._tail = statements.tail.encode()
+        self._between = statements.between.encode()
+        self._most = most_bytes - len(self._head) - len(self._tail)
+        self._usual = min(self._most, _MOST_BYTES)
+        self._has_backslashes = has_backslashes
+        self._table = table
+        self._step = max(1, _VALUES_A_STRETCH // len(statements.kinds))
+
+    async def pieces(self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit) -> AsyncIterator[Piece]:
+        """Yield statements for rows, as few as may be.
+
+        Args:
+            rows: The rows of the attempt.
+            places: Which of them.
+            unfit: Where to note those that cannot be sent.
+        """
+        parts: list[bytes] = []
+        held: list[int] = []
+        size = 0
+        async for part, there in self._stretches(rows, places, unfit):
+            if parts and size + len(part) > self._usual:
+                yield self._piece(parts, held)
+                parts, held, size = [], [], 0
+            parts.append(part)
+            held.extend(there)
+            size += len(part) + len(self._between)
+        if parts:
+            yield self._piece(parts, held)
+
+    async def groups(self, rows: Sequence[Any], places: Sequence[int], size: int, unfit: Unfit) -> list[Piece]:
+        """Return a statement for every so many rows.
+
+        Args:
+            rows: The rows of the attempt.
+            places: Which of them.
+            size: How many rows a statement.
+            unfit: Where to note those that cannot be sent.
+        """
+        found: list[Piece] = []
+        values = 0
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            found += [self._piece([part], there) for part, there in self._fitting(rows, some, unfit)]
+            values += len(some) * len(self._statements.kinds)
+            if values >= _VALUES_A_STRETCH // 3:  # each statement of its own has its overhead
+                values = 0
+                await asyncio.sleep(0)
+        return found
+
+    def _piece(self, parts: list[bytes], places: Sequence[int]) -> Piece:
+        return Piece(self._head + self._between.join(parts) + self._tail, places)
+
+    async def _stretches(
+        self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit
+    ) -> AsyncIterator[tuple[bytes, Sequence[int]]]:
+        start, step = 0, self._step
+        while start < len(places):
+            some = places[start : start + step]
+            start += len(some)
+            for part, there in self._fitting(rows, some, unfit):
+                # Rows that turn out to be large are taken fewer at a time.
+                step = max(1, min(self._step, _BYTES_A_STRETCH * len(there) // (len(part) + 1)))
+                yield part, there
+            if start < len(places):
+                await asyncio.sleep(0)
+
+    def _fitting(self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit) -> list[tuple[bytes, Sequence[int]]]:
+        """Return the rows encoded: together, or in parts where they are too long for one command."""
+        part, there = self._encoded(rows, places, unfit)
+        if len(part) <= self._most:
+            return [(part, there)] if there else []
+        if len(there) == 1:
+            unfit[there[0]] = _too_large(self._table, len(part), self._most)
+            return []
+        middle = len(there) // 2
+        return self._fitting(rows, there[:middle], unfit) + self._fitting(rows, there[middle:], unfit)
+
+    def _encoded(self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit) -> tuple[bytes, Sequence[int]]:
+        """Return those of the rows that are fit, with what stands between them."""
+        given = rows[places.start : places.stop] if isinstance(places, range) else [rows[place] for place in places]
+        try:
+            return self._text(given).encode(), places
+        except (UnfitError, UnicodeEncodeError):
+            pass
+        texts, there = [], []
+        for place in places:
+            try:
+                texts.append(self._single(rows[place]))
+                there.append(place)
+            except UnfitError as error:
+                unfit[place] = self._refused(rows[place], error)
+        return self._statements.between.join(texts).encode(), there
+
+    def _text(self, rows: Sequence[Any]) -> str:
+        encoded = [
+            kind.encode(column, has_backslashes=self._has_backslashes)
+            for kind, column in zip(self._statements.kinds, zip(*rows, strict=True), strict=True)
+        ]
+        template = self._statements.template % tuple([piece for piece, _ in encoded])
+        filled = map(template.__mod__, zip(*[values for _, values in encoded], strict=True))
+        return self._statements.between.join(filled)
+
+    def _single(self, row: Any) -> str:
+        pairs = zip(self._statements.kinds, row, strict=True)
+        texts = [kind.literal(value, has_backslashes=self._has_backslashes) for kind, value in pairs]
+        return self._statements.template % tuple(["%s"] * len(texts)) % tuple(texts)
+
+    def _refused(self, row: Any, error: UnfitError) -> RowRejectedError:
+        for kind, name, value in zip(self._statements.kinds, self._statements.names, row, strict=True):
+            try:
+                kind.literal(value, has_backslashes=self._has_backslashes)
+            except UnfitError as unfit:
+                return self._statements.refused(str(unfit), name)
+        return self._statements.refused(str(error), None)
+
+
+def _too_large(table: str, size: int, most: int) -> RowTooLargeError:
+    message = f"table {table}: the row has {size} bytes as SQL, and max_allowed_packet leaves {most}"
+    return RowTooLargeError(message, backend=BACKEND, table=table)

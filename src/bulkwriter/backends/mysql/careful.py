@@ -1,0 +1,192 @@
+"""The rows of one batch among which there are bad ones: few at a time, those that failed one by one, in three flights.
+
+A statement that fails leaves nothing behind, and the others of its transaction stand. So statements for a few rows
+each are sent at once, without waiting for an answer, and then, at once again, the rows of those that failed: the cost
+is a handful of round trips, however many rows are bad.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkwriter.backends.mysql import errors
+from bulkwriter.backends.mysql.giving_back import GivingBack
+from bulkwriter.backends.mysql.keys import KeyReader
+from bulkwriter.backends.mysql.writing import changed_of
+from bulkwriter.results import INSERTED, SKIPPED, UNCHANGED, UPDATED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bulkwriter.backends.mysql.builder import Piece
+    from bulkwriter.backends.mysql.task import Task
+    from bulkwriter.backends.mysql.wire import Answer
+    from bulkwriter.contract import Verdict
+    from bulkwriter.errors import RowRejectedError
+
+_ROWS_A_GROUP: Final = 32
+"""Smaller groups cost more of their own, and larger ones more once they have failed."""
+
+_WARNINGS: Final = "SHOW WARNINGS"
+
+
+class MangledError(Exception):
+    """Rows have been stored as something else than they were: all must be undone, and those be left out."""
+
+
+class CarefulWriting:
+    """Writes a batch row by row where that must be.
+
+    Args:
+        task: What is to be written.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._session = task.session
+        self._statements = task.statements
+        # What rows hear that the server would have stored as something else.
+        self._mangled: dict[int, RowRejectedError] = {}
+        self._has_warnings = False
+
+    async def write(self) -> None:
+        """Undo what is open, write the rows, and note what becomes of each.
+
+        Raises:
+            LedgerMovedError: The ledger has this identity, or no longer the tombstone whose place was to be taken.
+            Error: Something is wrong that is no row's fault.
+        """
+        while True:
+            try:
+                await self._pass()
+            except MangledError:
+                continue
+            return
+
+    async def _pass(self) -> None:
+        """Write all rows that are not known to be mangled.
+
+        Raises:
+            MangledError: Others are: there is one more pass without them, after which there are fewer to be found.
+        """
+        task, session = self._task, self._session
+        task.verdicts.clear()
+        task.verdicts.update(self._mangled)
+        self._giving_back = GivingBack(task)
+        places = [place for place in range(len(task.rows)) if place not in self._mangled and place not in task.unfit]
+        size = _ROWS_A_GROUP if self._can_be_grouped(places) else 1
+        pieces = await task.builder_for(self._statements).groups(task.rows, places, size, task.unfit)
+        session.send("ROLLBACK")
+        begun = task.begin()
+        answers, warnings = await self._flight(pieces, 1 + begun)
+        task.check_begun(answers[1 : 1 + begun])
+        failed = self._judge(pieces, answers[1 + begun :], warnings)
+        if failed:
+            singles = await task.builder_for(self._statements).groups(task.rows, failed, 1, task.unfit)
+            answers, warnings = await self._flight(singles, 0)
+            self._judge(singles, answers, warnings)
+        await self._giving_back.read(places)
+
+    async def _flight(
+        self, pieces: Sequence[Piece], before: int
+    ) -> tuple[list[Answer | Exception], list[list[tuple[Any, ...]]]]:
+        """Send statements at once, and read the answers, those to what was sent before among them.
+
+        Returns:
+            The answers, and the warnings of each statement, if they are asked for.
+        """
+        for piece in pieces:
+            self._session.send(piece.sql)
+            if self._has_warnings:
+                self._session.send(_WARNINGS)
+        answers = await self._session.answers(before)
+        if not self._has_warnings:
+            return answers + await self._session.answers(len(pieces)), [[] for _ in pieces]
+        both = await self._session.answers(2 * len(pieces))
+        told = [[] if isinstance(answer, Exception) else answer.rows or [] for answer in both[1::2]]
+        return answers + both[::2], told
+
+    def _judge(
+        self,
+        pieces: Sequence[Piece],
+        answers: Sequence[Answer | Exception],
+        warnings: Sequence[Sequence[tuple[Any, ...]]],
+    ) -> list[int]:
+        """Note what became of the rows of statements; return those of groups that failed.
+
+        Raises:
+            Error: Something is wrong that is no row's fault.
+            MangledError: Rows have been stored as something else.
+        """
+        for answer in answers:
+            if isinstance(answer, Exception) and not errors.is_row_fault(answer):
+                # A deadlock among them has undone all that came before it, and nothing that came behind.
+                raise answer
+        failed: list[int] = []
+        for piece, answer, told in zip(pieces, answers, warnings, strict=True):
+            if isinstance(answer, Exception) and len(piece.places) > 1:
+                failed += piece.places
+            elif isinstance(answer, Exception):
+                self._task.verdicts[piece.places[0]] = self._rejected(answer)
+            else:
+                self._note(piece, answer, told)
+        return sorted(failed)
+
+    def _note(self, piece: Piece, answer: Answer, warnings: Sequence[tuple[Any, ...]]) -> None:
+        if answer.warnings and self._statements.mode != "delete":
+            self._note_warnings(piece, warnings)
+        if self._statements.mode == "error":
+            self._giving_back.note(piece, answer)
+        elif self._statements.mode != "delete":
+            self._task.tell(piece.places, self._result(answer))
+
+    def _result(self, answer: Answer) -> Any:
+        if changed_of(answer, 1):
+            return UPDATED
+        stood = SKIPPED if self._statements.mode == "skip" else UNCHANGED
+        return INSERTED if answer.affected else stood
+
+    def _note_warnings(self, piece: Piece, warnings: Sequence[tuple[Any, ...]]) -> None:
+        """Find the row that a warning is about.
+
+        Raises:
+            MangledError: It has been stored as something else; or it must be looked at by itself first.
+        """
+        if not self._has_warnings:
+            self._has_warnings = True
+            raise MangledError
+        changing = [(code, said) for _, code, said in warnings if code not in errors.HARMLESS_WARNINGS]
+        if changing:
+            code, said = changing[0]
+            self._mangled[piece.places[0]] = errors.mangled(int(code), str(said), self._task.table)
+            raise MangledError
+
+    def _rejected(self, error: Exception) -> Verdict:
+        if errors.number_of(error) == errors.SEVERAL_ROWS and self._statements.is_guarded:
+            return errors.hits_another(error, self._task.table)
+        return errors.rejected(error, self._task.table)
+
+    def _can_be_grouped(self, places: Iterable[int]) -> bool:
+        """Whether rows may be judged in another order than theirs, since none of them stands in another one's way."""
+        statements = self._statements
+        if self._has_warnings or statements.mode not in {"error", "delete"}:
+            return False
+        if statements.mode == "delete":
+            return True
+        if statements.table.has_triggers or statements.table.is_view or (statements.returning):
+            return False
+        rows = [self._task.rows[place] for place in places]
+        return not any(self._repeats(key, rows) for key in statements.table.unique_keys.values())
+
+    def _repeats(self, key: tuple[str, ...] | None, rows: Sequence[Any]) -> bool:
+        """Whether two of the rows may have the same values in a unique key."""
+        if key is None:
+            return True
+        statements = self._statements
+        missing = [statements.table.column(name) for name in key if name not in statements.names]
+        if missing:
+            return any(column.default is not None or column.is_generated for column in missing)
+        places = [statements.names.index(name) for name in key]
+        reader = KeyReader([statements.columns[place] for place in places], places)
+        keys = [found for found in map(reader.read, rows) if found is not None]
+        return len(set(keys)) < len(keys)

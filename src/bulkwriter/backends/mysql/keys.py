@@ -1,0 +1,164 @@
+"""A row's key, equal for two rows if MySQL takes them for one; where it is not certain, rather too equal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import struct
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkwriter.backends.mysql import kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from bulkwriter.backends.mysql.target import Column
+
+_SOMETHING: Final = ("something",)
+
+# Letters that the Unicode Collation Algorithm takes apart, and Unicode's own decomposition does not.
+_TAKEN_APART: Final = str.maketrans(
+    {
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "đ": "d",
+        "ð": "d",
+        "ł": "l",
+        "ħ": "h",
+        "ŧ": "t",
+        "\u0131": "i",
+        "þ": "th",
+        "ŋ": "n",
+    }
+)
+
+
+class KeyReader:
+    """Reads the key of a row's values.
+
+    Text that a collation compares by more than its characters passes for equal also where a few of MySQL's hundreds of
+    collations would tell it apart: its rows are then written one after the other, in order.
+
+    Args:
+        columns: The columns of the key.
+        places: Where they are among a row's values.
+    """
+
+    def __init__(self, columns: Sequence[Column], places: Sequence[int]) -> None:
+        self._parts = [(place, folder(column)) for place, column in zip(places, columns, strict=True)]
+
+    def read(self, values: Sequence[Any]) -> Hashable | None:
+        """Return the key; ``None`` for a row that is like no other, since a part of its key is NULL or unfit."""
+        if len(self._parts) == 1:
+            place, fold = self._parts[0]
+            return _folded(fold, values[place])
+        key = tuple([_folded(fold, values[place]) for place, fold in self._parts])
+        return None if None in key else key
+
+
+def is_exact(columns: Sequence[Column]) -> bool:
+    """Whether keys of these columns are equal exactly where MySQL takes them for equal."""
+    return all(_is_known(column) for column in columns)
+
+
+def _is_known(column: Column) -> bool:
+    known = kinds.Integer | kinds.Bytes | kinds.Date | kinds.DateTime | kinds.Time | kinds.Decimal
+    return isinstance(column.kind, known)
+
+
+def folder(column: Column) -> Callable[[Any], Hashable]:
+    """Return what makes of a value something that is equal where MySQL's value is."""
+    make = _FOLDERS.get(type(column.kind))
+    return (lambda _: _SOMETHING) if make is None else make(column)
+
+
+def _as_it_is(column: Column) -> Callable[[Any], Hashable]:
+    return column.kind.canonical
+
+
+def _without_zeros(column: Column) -> Callable[[Any], Hashable]:
+    # BINARY(n) fills up with zeros.
+    return lambda value: column.kind.canonical(value).rstrip(b"\0")
+
+
+def _text_folder(column: Column) -> Callable[[Any], Hashable]:
+    if column.collation is None:
+        return lambda _: _SOMETHING
+    return _fold_exactly(column.kind) if column.collation.endswith("_bin") else _fold_text(column.kind)
+
+
+def _fold_exactly(kind: kinds.Kind) -> Callable[[Any], Hashable]:
+    # Collations that pad take no notice of spaces at the end.
+    return lambda value: kind.canonical(value).rstrip(" ")
+
+
+def _fold_text(kind: kinds.Kind) -> Callable[[Any], Hashable]:
+    def fold(value: Any) -> Hashable:
+        text: str = kind.canonical(value)
+        if text.isascii() and text.isprintable():
+            return text.lower().rstrip(" ")
+        apart = unicodedata.normalize("NFKD", text).casefold().translate(_TAKEN_APART)
+        # Marks, and what cannot be seen, have no weight; in older collations all characters beyond 16 bits are one.
+        seen = [char if char <= "\uffff" else "\ufffd" for char in apart if unicodedata.category(char)[0] not in "MC"]
+        return "".join(seen).rstrip(" ")
+
+    return fold
+
+
+def _rounder(column: Column) -> Callable[[Any], Hashable]:
+    kind, step = column.kind, 10 ** (6 - (column.precision or 0))
+
+    def fold(value: Any) -> Hashable:
+        held = kind.canonical(value)
+        span = held - dt.datetime(1, 1, 1) if isinstance(held, dt.datetime) else held  # noqa: DTZ001 - it has no zone
+        microseconds = span // dt.timedelta(microseconds=1)
+        # Half a step is rounded away from zero, or cut off: for both to be equal, up to a step is one.
+        steps: int = (abs(microseconds) + step // 2) // step
+        return steps if microseconds >= 0 else -steps
+
+    return fold
+
+
+def _quantizer(column: Column) -> Callable[[Any], Hashable]:
+    kind, step = column.kind, decimal.Decimal(1).scaleb(-(column.scale or 0))
+    context = decimal.Context(prec=1000, rounding=decimal.ROUND_HALF_UP)
+
+    def fold(value: Any) -> Hashable:
+        number: decimal.Decimal = kind.canonical(value)
+        return number.quantize(step, context=context)
+
+    return fold
+
+
+def _floater(column: Column) -> Callable[[Any], Hashable]:
+    """A FLOAT column has fewer digits than a float."""
+    pack = struct.Struct(">f" if column.type_name == "float" else ">d")
+
+    def fold(value: Any) -> Hashable:
+        (held,) = pack.unpack(pack.pack(column.kind.canonical(value)))
+        return float(held)
+
+    return fold
+
+
+_FOLDERS: Final[dict[type[kinds.Kind], Callable[[Column], Callable[[Any], Hashable]]]] = {
+    kinds.Integer: _as_it_is,
+    kinds.Date: _as_it_is,
+    kinds.Bytes: _without_zeros,
+    kinds.Text: _text_folder,
+    kinds.DateTime: _rounder,
+    kinds.Time: _rounder,
+    kinds.Decimal: _quantizer,
+    kinds.Floating: _floater,
+}
+
+
+def _folded(fold: Callable[[Any], Hashable], value: Any) -> Hashable | None:
+    if value is None:
+        return None
+    try:
+        return fold(value)
+    except Exception:  # noqa: BLE001 - the attempt will reject the row, and say why
+        return None

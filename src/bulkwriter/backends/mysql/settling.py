@@ -1,0 +1,72 @@
+"""What became of an attempt that was given up, or whose COMMIT had no answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkwriter.backends.mysql import driver, errors
+from bulkwriter.backends.mysql.attempting import Attempting, lost
+from bulkwriter.contract import Doubtful, NotApplied, Uniform
+
+if TYPE_CHECKING:
+    from bulkwriter.backends.mysql.parts import Parts
+    from bulkwriter.contract import Attempt, Reply
+
+
+class Settling:
+    """Finds out what became of attempts.
+
+    One that has not sent its COMMIT is ended, and then certainly never will. One that has may still have its answer:
+    it is waited for. An answer that was lost is found in the ledger; without one nobody can know.
+
+    Args:
+        parts: What the backend is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._table = parts.options.table
+
+    async def settle(self, attempt: Attempt) -> Reply:
+        """Ask once.
+
+        Returns:
+            A verdict for every row.
+
+        Raises:
+            NotWrittenError: The database cannot be asked now.
+        """
+        attempting: Attempting | None = attempt.token
+        if attempting is None:
+            # It was given up before it had begun.
+            return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
+        attempting.give_up()
+        if self._parts.book is None:
+            return await attempting.reply()
+        if attempting.is_done:
+            reply = await attempting.reply()
+            if not _is_doubtful(reply):
+                return reply
+        try:
+            return await self._by_ledger(attempt)
+        except driver.OPENING_ERRORS as error:
+            raise errors.not_written(error, self._table, "settling a batch") from error.__cause__
+
+    async def _by_ledger(self, attempt: Attempt) -> Reply:
+        """Put a tombstone where the attempt's entry would be: it waits for a transaction that is still under way."""
+        book = self._parts.book
+        assert book is not None
+        async with self._parts.connections.session() as session:
+            try:
+                entry = await book.bar(session, attempt)
+            except driver.Error:
+                await session.rollback()
+                raise
+        if entry.is_tombstone:
+            return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
+        return book.reply(entry, attempt)
+
+
+def _is_doubtful(reply: Reply) -> bool:
+    verdicts = [reply.verdict] if isinstance(reply, Uniform) else reply
+    return any(isinstance(verdict, Doubtful) for verdict in verdicts)
