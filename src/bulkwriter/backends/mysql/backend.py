@@ -105,7 +105,7 @@ class MySQLBackend(SQLBackend):
                 rejected all the same, in more round trips.
             isolation: The sessions' isolation level.
             time_zone: The sessions' time zone, in which ``TIMESTAMP`` columns are written and ``NOW()`` is told;
-                ``None`` leaves the server's: then columns of this type take no ``datetime``.
+                ``None`` leaves the server's. In any but UTC, columns of this type take no ``datetime`` with a zone.
             session: Further session variables by their names, with what they are set to as SQL, such as
                 ``{"innodb_lock_wait_timeout": "5"}``.
 

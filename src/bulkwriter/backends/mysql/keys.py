@@ -145,6 +145,7 @@ def _floater(column: Column) -> Callable[[Any], Hashable]:
 
 _FOLDERS: Final[dict[type[kinds.Kind], Callable[[Column], Callable[[Any], Hashable]]]] = {
     kinds.Integer: _as_it_is,
+    kinds.Year: _as_it_is,
     kinds.Date: _as_it_is,
     kinds.Bytes: _without_zeros,
     kinds.Text: _text_folder,

@@ -108,8 +108,8 @@ class Kind:
 class Integer(Kind):
     """Integers, BIT and YEAR: the server checks their range, and rounds in silence what is none."""
 
-    types = frozenset({int, bool})
-    piece = "%d"
+    types: frozenset[type] = frozenset({int, bool})
+    piece: str = "%d"
 
     def canonical(self, value: Any) -> int:
         if isinstance(value, numbers.Integral):
@@ -118,11 +118,24 @@ class Integer(Kind):
         raise UnfitError(message)
 
 
+class Year(Integer):
+    """YEAR, of which MySQL takes those of two digits for others."""
+
+    types: frozenset[type] = frozenset()
+
+    def canonical(self, value: Any) -> int:
+        year = super().canonical(value)
+        if 0 < year < 100:  # noqa: PLR2004
+            message = "a year of two digits would be stored as one of four"
+            raise UnfitError(message)
+        return year
+
+
 class Floating(Kind):
     """Floating-point numbers."""
 
-    types = frozenset({float})
-    piece = "%r"
+    types: frozenset[type] = frozenset({float})
+    piece: str = "%r"
 
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[Any] | None:  # noqa: ARG002
         return values if all(map(math.isfinite, values)) else None
@@ -144,7 +157,7 @@ class Floating(Kind):
 class Decimal(Kind):
     """Exact numbers."""
 
-    types = frozenset({decimal.Decimal})
+    types: frozenset[type] = frozenset({decimal.Decimal})
 
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[Any] | None:  # noqa: ARG002
         texts = list(map(str, values))
@@ -173,8 +186,8 @@ _MOST_DIGITS: Final = 200
 class Text(Kind):
     """Text, ENUM and SET, and MariaDB's UUID and addresses."""
 
-    types = frozenset({str})
-    piece = "'%s'"
+    types: frozenset[type] = frozenset({str})
+    piece: str = "'%s'"
 
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[Any] | None:
         together = "".join(values)
@@ -194,8 +207,8 @@ class Text(Kind):
 class Bytes(Kind):
     """Bytes; a UUID is its sixteen."""
 
-    types = frozenset({bytes})
-    piece = "X'%s'"
+    types: frozenset[type] = frozenset({bytes})
+    piece: str = "X'%s'"
 
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[Any] | None:  # noqa: ARG002
         return map(bytes.hex, values)
@@ -212,8 +225,8 @@ class Bytes(Kind):
 class Bits(Kind):
     """BIT: integers, or bytes."""
 
-    types = frozenset({int, bool})
-    piece = "%d"
+    types: frozenset[type] = frozenset({int, bool})
+    piece: str = "%d"
 
     def canonical(self, value: Any) -> Any:
         return (
@@ -224,8 +237,8 @@ class Bits(Kind):
 class Json(Kind):
     """JSON: text as it is, anything else by ``json.dumps``."""
 
-    types = frozenset({dict, list})
-    piece = "'%s'"
+    types: frozenset[type] = frozenset({dict, list})
+    piece: str = "'%s'"
 
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[Any] | None:
         return _TEXT.quick(list(map(dumps, values)), has_backslashes=has_backslashes)
@@ -237,8 +250,8 @@ class Json(Kind):
 class Date(Kind):
     """Days."""
 
-    types = frozenset({dt.date})
-    piece = "'%s'"
+    types: frozenset[type] = frozenset({dt.date})
+    piece: str = "'%s'"
 
     def canonical(self, value: Any) -> dt.date:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
@@ -253,8 +266,8 @@ class Date(Kind):
 class DateTime(Kind):
     """DATETIME and TIMESTAMP. What has a time zone is stored as UTC; what has none, as it is."""
 
-    types = frozenset({dt.datetime})
-    piece = "'%s'"
+    types: frozenset[type] = frozenset({dt.datetime})
+    piece: str = "'%s'"
 
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[Any] | None:  # noqa: ARG002
         zones = {value.tzinfo for value in values}
@@ -276,6 +289,18 @@ class DateTime(Kind):
 
     def written(self, held: Any) -> str:
         return f"'{held.isoformat(' ')}'"
+
+
+class LocalTimestamp(DateTime):
+    """TIMESTAMP in a session whose time zone is not UTC: it takes local times, as they are."""
+
+    types: frozenset[type] = frozenset()
+
+    def canonical(self, value: Any) -> dt.datetime:
+        if isinstance(value, dt.datetime) and value.tzinfo is not None:
+            message = "a TIMESTAMP takes a time zone only where the session's is UTC"
+            raise UnfitError(message)
+        return super().canonical(value)
 
 
 class Time(Kind):
@@ -330,22 +355,24 @@ def kind_of(value: object) -> str:
     return type(value).__qualname__
 
 
-OTHER: Final = Kind()
+OTHER: Final[Kind] = Kind()
 _INTEGER: Final = Integer()
 _DECIMAL: Final = Decimal()
 _TEXT: Final = Text()
 _BYTES: Final = Bytes()
 _FLOATING: Final = Floating()
 _DATE_TIME: Final = DateTime()
-JSON: Final = Json()
+JSON: Final[Json] = Json()
+LOCAL_TIMESTAMP: Final[LocalTimestamp] = LocalTimestamp()
 
 _BY_TYPE: Final[dict[str, Kind]] = {
-    **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "year"), _INTEGER),
+    **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "integer", "bigint"), _INTEGER),
     **dict.fromkeys(("float", "double", "real"), _FLOATING),
     **dict.fromkeys(("decimal", "numeric"), _DECIMAL),
     **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"), _TEXT),
     **dict.fromkeys(("uuid", "inet4", "inet6"), _TEXT),
     **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), _BYTES),
+    "year": Year(),
     "bit": Bits(),
     "json": JSON,
     "date": Date(),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkwriter.backends.mysql import errors
 from bulkwriter.backends.mysql.errors import refuse
 from bulkwriter.backends.mysql.expressions import CycleError, columns_read, in_order, same, translated
+from bulkwriter.backends.mysql.kinds import LOCAL_TIMESTAMP
 from bulkwriter.backends.mysql.lookup import Lookup, matching
+from bulkwriter.backends.mysql.options import UTC
 from bulkwriter.backends.mysql.sql import quoted
 
 if TYPE_CHECKING:
@@ -65,12 +67,16 @@ class Statements:
         find = table.column if operation == "delete" else table.writable_column
         self.columns: tuple[Column, ...] = tuple(find(name) for name in columns)
         self.names: tuple[str, ...] = tuple(column.name for column in self.columns)
-        self.kinds: tuple[Kind, ...] = tuple(column.kind for column in self.columns)
+        self.kinds: tuple[Kind, ...] = tuple(map(self._kind, self.columns))
         self.key: tuple[str, ...] = identifying_key(table, options)
         self.has_key: bool = bool(self.key) and set(self.key) <= set(self.names)
         self.mode: str = "delete" if operation == "delete" else self._mode()
         self.returning: tuple[str, ...] = options.returning if operation == "insert" else ()
         self.gives_back: bool = bool(self.returning) and self.mode == "error" and server.has_returning
+        self.head: str
+        self.template: str
+        self.between: str
+        self.tail: str
         self.head, self.template, self.between, self.tail = self._delete() if operation == "delete" else self._insert()
         self.expects_conflicts: bool = False
         self._existing: Lookup | None = None
@@ -81,6 +87,10 @@ class Statements:
     def refused(self, message: str, column: str | None) -> InvalidValueError:
         """Return what the caller hears of a value that its column cannot hold, and that was never sent."""
         return errors.refused(message, self.table.label, column)
+
+    def _kind(self, column: Column) -> Kind:
+        is_local = column.type_name == "timestamp" and self._options.time_zone != UTC
+        return LOCAL_TIMESTAMP if is_local else column.kind
 
     @property
     def key_places(self) -> list[int]:
