@@ -11,7 +11,7 @@ from bulkwriter.backends.mysql.kinds import UnfitError
 from bulkwriter.errors import RowTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from bulkwriter.backends.mysql.kinds import Kind
     from bulkwriter.errors import RowRejectedError
@@ -105,15 +105,23 @@ class Builder:
             unfit: Where to note those that cannot be sent.
         """
         found: list[Piece] = []
-        values = 0
-        for start in range(0, len(places), size):
-            some = places[start : start + size]
-            found += [self._piece([part], there) for part, there in self._fitting(rows, some, unfit)]
-            values += len(some) * len(self._statements.kinds)
-            if values >= _VALUES_A_STRETCH // 3:  # each statement of its own has its overhead
-                values = 0
-                await asyncio.sleep(0)
+        step = max(size, self._step // 2 // size * size)  # each statement of its own has its overhead
+        for start in range(0, len(places), step):
+            texts, there = self._texts(rows, places[start : start + step], unfit)
+            for first in range(0, len(there), size):
+                found += self._small_pieces(texts[first : first + size], there[first : first + size], unfit)
+            await asyncio.sleep(0)
         return found
+
+    def _small_pieces(self, texts: Sequence[str], places: Sequence[int], unfit: Unfit) -> list[Piece]:
+        part = self._statements.between.join(texts).encode()
+        if len(part) <= self._most:
+            return [Piece(self._head + part + self._tail, places)]
+        if len(places) == 1:
+            unfit[places[0]] = _too_large(self._table, len(part), self._most)
+            return []
+        singles = zip(texts, places, strict=True)
+        return [piece for text, place in singles for piece in self._small_pieces([text], [place], unfit)]
 
     def _piece(self, parts: list[bytes], places: Sequence[int]) -> Piece:
         return Piece(self._head + self._between.join(parts) + self._tail, places)
@@ -145,11 +153,22 @@ class Builder:
 
     def _encoded(self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit) -> tuple[bytes, Sequence[int]]:
         """Return those of the rows that are fit, with what stands between them."""
-        given = rows[places.start : places.stop] if isinstance(places, range) else [rows[place] for place in places]
         try:
-            return self._text(given).encode(), places
+            return self._statements.between.join(self._quick_texts(rows, places)).encode(), places
         except (UnfitError, UnicodeEncodeError):
-            pass
+            texts, there = self._slow_texts(rows, places, unfit)
+            return self._statements.between.join(texts).encode(), there
+
+    def _texts(self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit) -> tuple[list[str], Sequence[int]]:
+        """Return those of the rows that are fit, each by itself."""
+        try:
+            texts = list(self._quick_texts(rows, places))
+            "".join(texts).encode()
+        except (UnfitError, UnicodeEncodeError):
+            return self._slow_texts(rows, places, unfit)
+        return texts, places
+
+    def _slow_texts(self, rows: Sequence[Any], places: Sequence[int], unfit: Unfit) -> tuple[list[str], list[int]]:
         texts, there = [], []
         for place in places:
             try:
@@ -157,16 +176,16 @@ class Builder:
                 there.append(place)
             except UnfitError as error:
                 unfit[place] = self._refused(rows[place], error)
-        return self._statements.between.join(texts).encode(), there
+        return texts, there
 
-    def _text(self, rows: Sequence[Any]) -> str:
+    def _quick_texts(self, rows: Sequence[Any], places: Sequence[int]) -> Iterable[str]:
+        given = rows[places.start : places.stop] if isinstance(places, range) else [rows[place] for place in places]
         encoded = [
             kind.encode(column, has_backslashes=self._has_backslashes)
-            for kind, column in zip(self._statements.kinds, zip(*rows, strict=True), strict=True)
+            for kind, column in zip(self._statements.kinds, zip(*given, strict=True), strict=True)
         ]
         template = self._statements.template % tuple([piece for piece, _ in encoded])
-        filled = map(template.__mod__, zip(*[values for _, values in encoded], strict=True))
-        return self._statements.between.join(filled)
+        return map(template.__mod__, zip(*[values for _, values in encoded], strict=True))
 
     def _single(self, row: Any) -> str:
         pairs = zip(self._statements.kinds, row, strict=True)

@@ -1,4 +1,4 @@
-"""The rows of one batch among which there are bad ones: few at a time, those that failed one by one, in three flights.
+"""The rows of one batch among which there are bad ones: few at a time, those that failed fewer, and then one by one.
 
 A statement that fails leaves nothing behind, and the others of its transaction stand. So statements for a few rows
 each are sent at once, without waiting for an answer, and then, at once again, the rows of those that failed: the cost
@@ -16,7 +16,7 @@ from bulkwriter.backends.mysql.writing import changed_of
 from bulkwriter.results import INSERTED, SKIPPED, UNCHANGED, UPDATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from bulkwriter.backends.mysql.builder import Piece
     from bulkwriter.backends.mysql.task import Task
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Verdict
     from bulkwriter.errors import RowRejectedError
 
-_ROWS_A_GROUP: Final = 32
-"""Smaller groups cost more of their own, and larger ones more once they have failed."""
+_GROUPS: Final = (32, 6, 1)
+"""Rows a statement in each flight: small groups cost more of their own, and large ones more once they have failed."""
 
 _WARNINGS: Final = "SHOW WARNINGS"
 
@@ -74,17 +74,18 @@ class CarefulWriting:
         task.verdicts.update(self._mangled)
         self._giving_back = GivingBack(task)
         places = [place for place in range(len(task.rows)) if place not in self._mangled and place not in task.unfit]
-        size = _ROWS_A_GROUP if self._can_be_grouped(places) else 1
-        pieces = await task.builder_for(self._statements).groups(task.rows, places, size, task.unfit)
+        sizes = _GROUPS if self._can_be_grouped(places) else (1,)
+        left: Sequence[int] = places
         session.send("ROLLBACK")
-        begun = task.begin()
-        answers, warnings = await self._flight(pieces, 1 + begun)
-        task.check_begun(answers[1 : 1 + begun])
-        failed = self._judge(pieces, answers[1 + begun :], warnings)
-        if failed:
-            singles = await task.builder_for(self._statements).groups(task.rows, failed, 1, task.unfit)
-            answers, warnings = await self._flight(singles, 0)
-            self._judge(singles, answers, warnings)
+        before = 1 + task.begin()
+        for size in sizes:
+            pieces = await task.builder_for(self._statements).groups(task.rows, left, size, task.unfit)
+            answers, warnings = await self._flight(pieces, before)
+            task.check_begun(answers[1:before])
+            left = self._judge(pieces, answers[before:], warnings)
+            before = 0
+            if not left:
+                break
         await self._giving_back.read(places)
 
     async def _flight(
@@ -164,16 +165,16 @@ class CarefulWriting:
     def _rejected(self, error: Exception) -> Verdict:
         if errors.number_of(error) == errors.SEVERAL_ROWS and self._statements.is_guarded:
             return errors.hits_another(error, self._task.table)
-        return errors.rejected(error, self._task.table)
+        return errors.rejected(error, self._task.table, self._statements.table.json_columns)
 
-    def _can_be_grouped(self, places: Iterable[int]) -> bool:
+    def _can_be_grouped(self, places: Sequence[int]) -> bool:
         """Whether rows may be judged in another order than theirs, since none of them stands in another one's way."""
         statements = self._statements
         if self._has_warnings or statements.mode not in {"error", "delete"}:
             return False
         if statements.mode == "delete":
             return True
-        if statements.table.has_triggers or statements.table.is_view or (statements.returning):
+        if statements.table.has_triggers or statements.table.is_view or statements.returning:
             return False
         rows = [self._task.rows[place] for place in places]
         return not any(self._repeats(key, rows) for key in statements.table.unique_keys.values())

@@ -28,6 +28,8 @@ from bulkwriter.sql import Signature
 from bulkwriter.sql.errors import undone
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from bulkwriter.contract import NotApplied
 
 BACKEND: Final = "mysql"
@@ -55,6 +57,9 @@ _ROW_ERRORS: Final[dict[int, type[RowRejectedError]]] = {
     **dict.fromkeys(range(3140, 3160), InvalidValueError),  # JSON
     **dict.fromkeys((1118, 1153, 1301, 1713, 3950), RowTooLargeError),
 }
+
+_MARIADB_CHECK: Final = 4025
+_BAD_JSON: Final = 3140
 
 _SIGNALLED: Final = (1644, 1645)
 """A trigger's SIGNAL, where its author gave no number of its own."""
@@ -111,14 +116,23 @@ def is_session_over(error: BaseException) -> bool:
     return number_of(error) in _SESSION_ENDED | _READ_ONLY or not isinstance(error, driver.Error)
 
 
-def rejected(error: BaseException, table: str) -> RowRejectedError:
-    """Return what the caller of a bad row hears, from what the server raised for this row alone."""
+def rejected(error: BaseException, table: str, json_columns: Collection[str] = ()) -> RowRejectedError:
+    """Return what the caller of a bad row hears, from what the server raised for this row alone.
+
+    Args:
+        error: That.
+        table: The target's name.
+        json_columns: The columns of which a constraint of their name, on MariaDB, says that they hold no JSON.
+    """
     number, state = number_of(error), state_of(error)
     said = str(error.args[1]) if len(error.args) > 1 else ""
     constraint, column = _names_in(number, said)
+    checked = (constraint or "").rpartition(".")[2]
+    if number == _MARIADB_CHECK and checked in json_columns:
+        number, constraint, column = _BAD_JSON, None, checked
     kind = _ROW_ERRORS.get(number) or (InvalidValueError if state.startswith("22") else CheckViolationError)
     answer = kind(
-        f"table {table}: {_what_failed(number, kind, constraint, column)} ({number}, {state})",
+        f"table {table}: {_what_failed(number, kind, constraint, column)} ({number_of(error)}, {state})",
         sqlstate=state,
         constraint_name=constraint,
         column_name=column,
@@ -144,9 +158,10 @@ def hits_another(error: BaseException, table: str) -> UniqueViolationError:
     return answer
 
 
-_COLUMN: Final = re.compile(r"(?:[Cc]olumn|Field) ((?:['`][^'`]+['`]\.?)+)")
+_NAME: Final = r"(?:`(?:[^`]|``)+`|'[^']+')"
+_COLUMN: Final = re.compile(rf"(?:[Cc]olumn|Field) (?:{_NAME}\.)*({_NAME})")
 _KEY: Final = re.compile(r"for key '([^']+)'")
-_CONSTRAINT: Final = re.compile(r"(?:CONSTRAINT|[Cc]onstraint) [`']([^`']+)[`']")
+_CONSTRAINT: Final = re.compile(rf"(?:CONSTRAINT|[Cc]onstraint) ({_NAME})")
 
 
 def _names_in(number: int, said: str) -> tuple[str | None, str | None]:
@@ -155,13 +170,16 @@ def _names_in(number: int, said: str) -> tuple[str | None, str | None]:
     constraint, column = found
     if number in {DUPLICATE, 1586}:
         constraint = _last(_KEY, said)
-    # MariaDB puts the table before it, and MySQL does so in messages about JSON.
-    return constraint, re.split(r"[`'.]+", column.strip("`'"))[-1] if column is not None else None
+    # In messages about JSON, MySQL puts the table before it, in the same quotes.
+    return constraint, column.rpartition(".")[2] if column is not None else None
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = pattern.findall(text)
-    return found[-1] if found else None
+    """Return the last name that a pattern finds; what is quoted of a value comes before it."""
+    found: list[str] = pattern.findall(text)
+    if not found:
+        return None
+    return found[-1][1:-1].replace("``", "`") if found[-1][0] in "`'" else found[-1]
 
 
 def _what_failed(number: int, kind: type[RowRejectedError], constraint: str | None, column: str | None) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.mysql.errors import misconfigured, refuse
-from bulkwriter.backends.mysql.kinds import Kind, kind_for
+from bulkwriter.backends.mysql.kinds import JSON, Kind, kind_for
 from bulkwriter.backends.mysql.sql import quoted
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ class Table:
     def sql_name(self) -> str:
         """The full name for SQL."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    @property
+    def json_columns(self) -> frozenset[str]:
+        """The columns that hold JSON."""
+        return frozenset(column.name for column in self.columns.values() if column.kind is JSON)
 
     def column(self, name: str) -> Column:
         """Return a column by its name, of which the case does not matter, as for MySQL itself.

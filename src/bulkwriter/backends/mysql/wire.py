@@ -30,6 +30,9 @@ _LONGEST_END: Final = 9
 NO_BACKSLASH_ESCAPES: Final = 0x0200
 _MORE_RESULTS: Final = 0x0008
 
+# Bytes: a system call for each of a thousand commands costs more than all else of them.
+_ENOUGH: Final = 64 * 1024
+
 _DUPLICATES: Final = re.compile(rb"Records: (\d+)\s+Duplicates: (\d+)")
 
 
@@ -57,7 +60,7 @@ class Wire:
 
     Args:
         connection: The connection, which nobody else uses.
-        timeout: Seconds to wait for an answer, after which the connection is dropped.
+        timeout: Seconds to wait for the answers to what was sent at once, after which the connection is dropped.
     """
 
     def __init__(self, connection: Connection, timeout: float) -> None:
@@ -67,6 +70,7 @@ class Wire:
         self._writer = connection._writer  # noqa: SLF001
         self._timeout = timeout
         self._status = connection.server_status
+        self._unsent = bytearray()
 
     @property
     def has_backslashes(self) -> bool:
@@ -91,7 +95,7 @@ class Wire:
         self._connection.close()
 
     def send(self, statement: bytes) -> None:
-        """Send one command.
+        """Send one command: small ones leave together, at the latest when an answer is asked for.
 
         Raises:
             LostConnectionError: The connection is closed; nothing has been sent.
@@ -102,10 +106,19 @@ class Wire:
         number, rest = 0, _QUERY + statement
         while True:
             part, rest = rest[:_LARGEST_PART], rest[_LARGEST_PART:]
-            self._writer.write(len(part).to_bytes(3, "little") + bytes((number,)) + part)
+            self._unsent += len(part).to_bytes(3, "little")
+            self._unsent.append(number)
+            self._unsent += part
             number = (number + 1) % 256
             if len(part) < _LARGEST_PART:
-                return
+                break
+        if len(self._unsent) >= _ENOUGH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._unsent and not self._is_closed:
+            self._writer.write(bytes(self._unsent))
+            self._unsent.clear()
 
     async def answers(self, count: int) -> list[Answer | Exception]:
         """Read the answers to commands of one statement each; an error that the server raised is one of them.
@@ -113,29 +126,12 @@ class Wire:
         Raises:
             LostConnectionError: The connection is lost: none of the answers still to come ever will.
         """
-        found: list[Answer | Exception] = []
-        for _ in range(count):
-            try:
-                found.append(await self.answer())
-            except LostConnectionError:
-                raise
-            except driver.Error as error:
-                found.append(error)
-        return found
-
-    async def answer(self) -> Answer:
-        """Read the answer to one command; that of the last statement, if it has several.
-
-        Raises:
-            LostConnectionError: The connection is lost.
-            Error: The server refused the statement, and has not begun with those behind it.
-        """
+        if count == 0:
+            return []
+        self._flush()
         try:
             async with asyncio.timeout(self._timeout):
-                while True:
-                    answer, has_more = await self._one()
-                    if not has_more:
-                        return answer
+                return [await self._answer() for _ in range(count)]
         except TimeoutError as error:
             self.drop()
             message = f"no answer within {self._timeout:g} seconds"
@@ -147,6 +143,29 @@ class Wire:
             # Half an answer has been read, perhaps.
             self.drop()
             raise
+
+    async def answer(self) -> Answer:
+        """Read the answer to one command; that of the last statement, if it has several.
+
+        Raises:
+            LostConnectionError: The connection is lost.
+            Error: The server refused the statement, and has not begun with those behind it.
+        """
+        (answer,) = await self.answers(1)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _answer(self) -> Answer | Exception:
+        try:
+            while True:
+                answer, has_more = await self._one()
+                if not has_more:
+                    return answer
+        except LostConnectionError:
+            raise
+        except driver.Error as error:
+            return error
 
     async def _one(self) -> tuple[Answer, bool]:
         packet = await self._packet()
