@@ -76,11 +76,19 @@ _LOCK_TIMEOUTS: Final = frozenset({1205, 3572})
 _READ_ONLY: Final = frozenset({1290, 1792, 1836})
 _SESSION_ENDED: Final = frozenset({driver.LOST, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 4031, 1047})
 
+_UNAVAILABLE: Final = frozenset({
+    3, 1015, 1021, 1026, 1030, 1034, 1036, 1037, 1038, 1099, 1100, 1114, 1180, 1181, 1192, 1206, 1317, 1637, 1712, 1815,
+    1969, 3019, 3024, 3032, 3100, 3170, 4166,
+})  # fmt: skip
+"""The disk is full, memory is short, a statement was killed or took too long: nobody's row is why."""
+
 MAY_BE_STALE: Final = frozenset({1054, 1136, 1146, 1364, 1906, 3105})
 """What can be told of a table that has changed: it is looked up again."""
 
 NOT_COMMITTED: Final = _DEADLOCKS | _LOCK_TIMEOUTS | _READ_ONLY
 """What a COMMIT may be answered with after which nothing of it is stored; anything else leaves it open."""
+
+_NAMED: Final = _MISCONFIGURED | _THROTTLED | _DEADLOCKS | _LOCK_TIMEOUTS | _READ_ONLY | _SESSION_ENDED | {2003}
 
 HARMLESS_WARNINGS: Final = frozenset({1287, 1592, 1681, 1831, 3719, 3778, 3170})
 """Of statements that are old-fashioned, slow, or hard to replicate: nothing that is stored is another for it."""
@@ -106,7 +114,7 @@ def is_row_fault(error: BaseException) -> bool:
     number = number_of(error)
     if number in _ROW_ERRORS or number in _SIGNALLED or number == SEVERAL_ROWS:
         return True
-    is_known = number in _MISCONFIGURED | _THROTTLED | _DEADLOCKS | _LOCK_TIMEOUTS | _READ_ONLY | _SESSION_ENDED
+    is_known = number in _NAMED or number in _UNAVAILABLE
     # Raised by a trigger, most likely: a number of its author's own, with one of these states.
     return number != 0 and not is_known and state_of(error)[:2] in {"22", "23", "45"}
 
@@ -220,8 +228,7 @@ def _kind_for(number: int) -> type[NotWrittenError]:
 
 def _said(error: BaseException, number: int) -> str:
     # Messages of these name tables, columns, users and limits. Any other may quote a value.
-    known = _MISCONFIGURED | _THROTTLED | _DEADLOCKS | _LOCK_TIMEOUTS | _READ_ONLY | _SESSION_ENDED | {2003}
-    if number in known and len(error.args) > 1:
+    if number in _NAMED and len(error.args) > 1:
         return f"{error.args[1]} ({number})"
     return f"error {number}, {state_of(error)}"
 
