@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Values, and bytes, that are encoded in one turn of the loop: about 1 ms of work, also with two batches at once.
 _VALUES_A_STRETCH: Final = 3000
-_BYTES_A_STRETCH: Final = 256 * 1024
-# Beyond it, a larger statement is no faster, and copying it takes its time.
-_MOST_BYTES: Final = 4 * 2**20
+_BYTES_A_STRETCH: Final = 128 * 1024
+# Beyond it, a larger statement is no faster, and to copy it on its way out would hold the loop.
+_MOST_BYTES: Final = 512 * 1024
 
 Unfit: TypeAlias = "dict[int, RowRejectedError]"
 """What the callers of rows hear that cannot be sent, by their place."""

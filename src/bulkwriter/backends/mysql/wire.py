@@ -103,17 +103,27 @@ class Wire:
         if self._is_closed:
             message = "the connection is closed"
             raise LostConnectionError(message)
-        number, rest = 0, _QUERY + statement
-        while True:
-            part, rest = rest[:_LARGEST_PART], rest[_LARGEST_PART:]
-            self._unsent += len(part).to_bytes(3, "little")
-            self._unsent.append(number)
-            self._unsent += part
-            number = (number + 1) % 256
-            if len(part) < _LARGEST_PART:
-                break
+        if len(statement) < _ENOUGH:
+            self._unsent += (len(statement) + 1).to_bytes(4, "little")
+            self._unsent += _QUERY
+            self._unsent += statement
+        else:
+            self._flush()
+            self._send_large(statement)
         if len(self._unsent) >= _ENOUGH:
             self._flush()
+
+    def _send_large(self, statement: bytes) -> None:
+        """Send a command that is not worth copying, in as many packets as it needs."""
+        number, start, head = 0, 0, _QUERY
+        while True:
+            part = statement[start : start + _LARGEST_PART - len(head)]
+            length = len(head) + len(part)
+            self._writer.write(length.to_bytes(3, "little") + bytes((number,)) + head)
+            self._writer.write(part)
+            if length < _LARGEST_PART:
+                return
+            number, start, head = (number + 1) % 256, start + len(part), b""
 
     def _flush(self) -> None:
         if self._unsent and not self._is_closed:
