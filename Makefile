@@ -27,8 +27,8 @@ test: ## Run tests/ on every Python here, on asyncio, eager tasks and uvloop, an
 integration: ## Run integration/ alone, on real servers
 	@$(PYTHON) -m tools.run_tests --suite integration $(ARGS)
 
-faults: ## Bring about every fault of PostgreSQL, and write what callers heard into docs/postgres-faults.md
-	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py
+faults: ## Bring about every fault of each server, and write what callers heard into docs/*-faults.md
+	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py integration/mysql/test_faults.py
 
 lint: lint-style lint-format lint-types lint-surface lint-layers ## Run every check that needs no test (-k: also after one failed)
 
@@ -50,7 +50,7 @@ format: ## Put the code in the shape that lint asks for
 docs: ## Build the reference of the interface into build/docs/
 	@$(IN) docs pdoc --docformat google --output-directory build/docs $(DOCUMENTED)
 
-bench: ## Measure side by side with the raw driver and with peers (BENCH=core, sqlite, postgres or imports)
+bench: ## Measure side by side with the raw driver and with peers (BENCH=core, sqlite, postgres, mysql or imports)
 	@$(IN) bench python -m benchmarks.$(BENCH) --size $(SIZE) $(ARGS)
 
 clean: ## Remove the environments and every cache

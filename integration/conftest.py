@@ -1,7 +1,8 @@
 """The servers that tests ask for by name; ``CONTRIBUTING.md`` says where they come from.
 
-A test that takes ``postgres`` is run on each version of PostgreSQL of this machine, in a schema of its own. It may
-stop, kill or pause the server: the next test finds it at work again.
+A test that takes ``postgres`` is run on each version of PostgreSQL of this machine, in a schema of its own; one that
+takes ``mysql`` on MariaDB and on MySQL, in a database of its own. It may stop, kill or pause the server: the next test
+finds it at work again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from integration.servers.mysql_providers import PRODUCTS, describe_mysql, provide_mysql
+from integration.servers.mysql_scratch import MySQLScratch, mysql_scratch
 from integration.servers.pgbouncer import PgBouncer, describe_pgbouncer, provide_pgbouncer
 from integration.servers.postgres_providers import describe_postgres, postgres_names, provide_postgres
 from integration.servers.registry import Servers
@@ -21,19 +24,21 @@ from integration.servers.scratch import Scratch, scratch
 from integration.servers.small_disk import small_disk
 from integration.servers.standby import fresh_standby
 from integration.servers.tls import TlsPostgres, provide_tls_postgres
-from integration.wire import Wire
+from integration.wire import MySQLDialect, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from integration.servers.mysql_providers import AnyMySQL
     from integration.servers.postgres import PostgresServer
     from integration.servers.postgres_providers import AnyPostgres
 
 
 def pytest_report_header() -> list[str]:
     """Say at the top of the run which servers of which version are used, and which must not be missing."""
-    return [describe_postgres(), describe_pgbouncer(), f"required: {', '.join(sorted(required())) or 'none'}"]
+    required_ones = f"required: {', '.join(sorted(required())) or 'none'}"
+    return [describe_postgres(), describe_pgbouncer(), *describe_mysql(), required_ones]
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +70,25 @@ async def postgres(postgres_server: AnyPostgres) -> AsyncIterator[Scratch]:
 def postgres_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[..., AnyPostgres]:
     """Give a server with settings of the test's choice, such as ``postgres_with(fsync="on")``."""
     return lambda **settings: provide_postgres(servers, request.param, settings)
+
+
+@pytest.fixture(params=PRODUCTS)
+def mysql_server(servers: Servers, request: pytest.FixtureRequest) -> AnyMySQL:
+    """A server at work: MariaDB and MySQL in turn, always both, for neither stands for the other."""
+    return provide_mysql(servers, request.param)
+
+
+@pytest.fixture
+async def mysql(mysql_server: AnyMySQL) -> AsyncIterator[MySQLScratch]:
+    """A database of the test's own on MariaDB and on MySQL in turn."""
+    async with mysql_scratch(mysql_server) as made:
+        yield made
+
+
+@pytest.fixture(params=PRODUCTS)
+def mysql_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[..., AnyMySQL]:
+    """Give a server with settings of the test's choice, such as ``mysql_with(**{"max-connections": "7"})``."""
+    return lambda **settings: provide_mysql(servers, request.param, settings)
 
 
 @pytest.fixture
@@ -113,6 +137,13 @@ async def _forgiving_loop(_watched_loop: None) -> None:
             strict(loop, context)
 
     loop.set_exception_handler(forgive)
+
+
+@pytest.fixture
+async def mysql_wire(mysql_server: AnyMySQL) -> AsyncIterator[Wire]:
+    """A wire to the server that ``mysql`` is on, which breaks where the test says."""
+    async with Wire(mysql_server.host, mysql_server.port, MySQLDialect) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,18 +1,19 @@
-"""A backend whose attempts overrun their time when a test says so, and never because a machine is slow."""
+"""Backends whose attempts overrun their time when a test says so, and never because a machine is slow."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from bulkwriter.backends.mysql import MySQLBackend
 from bulkwriter.backends.postgres import PostgresBackend
 
 if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 
-class OverrunningBackend(PostgresBackend):
-    """PostgreSQL, with a time limit on each attempt that ends when the test wants it to.
+class Overrunning:
+    """A backend with a time limit on each attempt that ends when the test wants it to; mixed in before a real one.
 
     To the backend, and to the engine, it is what ``attempt_timeout`` is: the attempt is cancelled wherever it is, and
     what became of it is asked on another connection.
@@ -27,7 +28,8 @@ class OverrunningBackend(PostgresBackend):
         async with asyncio.timeout(None) as limit:
             self._limits.add(limit)
             try:
-                return await super().attempt(attempt)
+                reply: Reply = await super().attempt(attempt)  # type: ignore[misc] # of the backend beside it
+                return reply
             finally:
                 self._limits.discard(limit)
 
@@ -39,8 +41,7 @@ class OverrunningBackend(PostgresBackend):
     @property
     def has_lost_connections(self) -> bool:
         """Whether no connection is left that a batch could be sent on."""
-        assert self._parts is not None
-        return all(session.connection.is_closed() for session in self._parts.connections._idle)
+        raise NotImplementedError
 
     def overrun(self) -> None:
         """Let the time of every attempt that is under way be over."""
@@ -48,3 +49,17 @@ class OverrunningBackend(PostgresBackend):
         now = asyncio.get_running_loop().time()
         for limit in self._limits:
             limit.reschedule(now)
+
+
+class OverrunningPostgres(Overrunning, PostgresBackend):
+    """PostgreSQL."""
+
+    @property
+    def has_lost_connections(self) -> bool:
+        """Whether no connection is left that a batch could be sent on."""
+        assert self._parts is not None
+        return all(session.connection.is_closed() for session in self._parts.connections._idle)
+
+
+class OverrunningMySQL(Overrunning, MySQLBackend):
+    """MariaDB or MySQL."""

@@ -12,7 +12,8 @@ import pytest
 from bulkwriter import BulkWriter, MisconfigurationError, Outcome, WriteResult
 from bulkwriter.backends.postgres import PostgresBackend, driver
 from bulkwriter.contract import Attempt
-from integration.postgres_tables import opened, told, verdicts, write
+from integration.attempts import told, verdicts, write
+from integration.postgres_tables import opened
 
 if TYPE_CHECKING:
     from integration.servers.scratch import Scratch

@@ -21,9 +21,10 @@ from bulkwriter import (
 )
 from bulkwriter.backends.postgres import PostgresBackend
 from bulkwriter.contract import Attempt, Doubtful, NotApplied
+from integration.attempts import told, verdicts, write
 from integration.eventually import eventually
-from integration.overrunning import OverrunningBackend
-from integration.postgres_tables import opened, told, verdicts, write
+from integration.overrunning import OverrunningPostgres
+from integration.postgres_tables import opened
 from integration.servers.addresses import URL_VARIABLES
 from integration.servers.postgres import PostgresServer
 from integration.servers.requirements import not_ours
@@ -61,9 +62,9 @@ async def writing(
 @contextlib.asynccontextmanager
 async def watched(
     scratch: Scratch, database: Any = None, *, retry: RetryPolicy = QUICK, **options: Any
-) -> AsyncIterator[tuple[BulkWriter[Any], OverrunningBackend]]:
+) -> AsyncIterator[tuple[BulkWriter[Any], OverrunningPostgres]]:
     """The same, with its backend beside it."""
-    backend = OverrunningBackend(scratch.url if database is None else database, scratch.name("t"), **options)
+    backend = OverrunningPostgres(scratch.url if database is None else database, scratch.name("t"), **options)
     async with BulkWriter[Any](backend, retry=retry) as writer:
         yield writer, backend
 

@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 
 from bulkwriter import MisconfigurationError
-from integration.postgres_tables import opened, told, write
+from integration.attempts import told, write
+from integration.postgres_tables import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,16 +11,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools.mysql_package import fetch_mysql, unpacked_mysql
+
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
 
 def install_servers() -> None:
     """Install what is missing, if this is a machine where we may."""
-    packages = _missing_packages()
-    if packages and _may_install():
-        print(f"[installing {', '.join(packages)} from the system's packages]", file=sys.stderr, flush=True)
-        # The lists of a fresh machine are old, or not there at all.
-        _apt_get("update") and _apt_get("install", "-y", "--no-install-recommends", *packages)
+    if not _may_install():
+        return
+    packages, is_mysql_missing = _missing_packages(), not _has_mysql()
+    # The lists of a fresh machine are old, or not there at all.
+    if (packages or is_mysql_missing) and _apt_get("update"):
+        if packages:
+            _announce(f"installing {', '.join(packages)} from the system's packages")
+            _apt_get("install", "-y", "--no-install-recommends", *packages)
+        if is_mysql_missing:
+            _announce("fetching a MySQL server")
+            _fetch_mysql()
 
 
 def _missing_packages() -> list[str]:
@@ -29,8 +37,27 @@ def _missing_packages() -> list[str]:
         "postgresql": any(Path("/usr/lib/postgresql").glob("*/bin/postgres")),
         "pgbouncer": shutil.which("pgbouncer", path=_SEARCHED),
         "openssl": shutil.which("openssl", path=_SEARCHED),
+        "mariadb-server": shutil.which("mariadbd", path=_SEARCHED),
     }
     return [package for package, found in is_there.items() if not found]
+
+
+def _has_mysql() -> bool:
+    """Whether there is a MySQL server; MariaDB's goes by the same name."""
+    program = shutil.which("mysqld", path=_SEARCHED)
+    is_mariadb = program is not None and "mariadb" in str(Path(program).resolve())
+    return unpacked_mysql().exists() or (program is not None and not is_mariadb)
+
+
+def _fetch_mysql() -> None:
+    try:
+        fetch_mysql()
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(error, getattr(error, "stderr", ""), file=sys.stderr)
+
+
+def _announce(what: str) -> None:
+    print(f"[{what}]", file=sys.stderr, flush=True)
 
 
 def _may_install() -> bool:

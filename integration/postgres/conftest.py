@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bulkwriter.testing.conformance.scene import Scene
-from integration.postgres.fault_table import IS_WRITTEN, FaultTable
-from integration.postgres.stage import FaultTarget, Stage
+from integration.faults.fault_table import IS_WRITTEN, FaultTable
+from integration.faults.stage import Stage
+from integration.postgres.faults import FAULTS
+from integration.postgres.target import FaultTarget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from integration.postgres.stage import Way
+    from integration.faults.listing import Way
     from integration.servers.registry import Servers
     from integration.servers.scratch import Scratch
     from integration.wire import Wire
@@ -46,7 +48,7 @@ async def stage(postgres: Scratch, wire: Wire, servers: Servers, *, ledger: bool
 @pytest.fixture(scope="session")
 def fault_table() -> Iterator[FaultTable]:
     """What the documentation says that callers hear, or is going to say."""
-    table = FaultTable()
+    table = FaultTable(FAULTS)
     yield table
     if IS_WRITTEN:
         table.write()

@@ -2,139 +2,105 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.postgres import PostgresBackend
+from integration.postgres.faults import problem
 from integration.postgres.scenarios.others import role_setting
 from integration.servers.ports import free_port
 from integration.servers.standby import fresh_standby
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
-    from integration.postgres.stage import Stage
-
-    Arrange: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[PostgresBackend]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
-
-    Attributes:
-        name: How its test is called.
-        says: What is wrong, for the table in the documentation.
-        arrange: Makes it wrong for as long as the context lasts, and gives a backend that has not been opened.
-        names: What the message must name, so that its reader knows where to look.
-    """
-
-    name: str
-    says: str
-    arrange: Arrange
-    names: str
-
-
-PROBLEMS: dict[str, Problem] = {}
-
-
-def _problem(names: str) -> Callable[[Callable[[Stage], AsyncIterator[PostgresBackend]]], None]:
-    def listed(arrange: Callable[[Stage], AsyncIterator[PostgresBackend]]) -> None:
-        says = inspect.cleandoc(arrange.__doc__ or "").partition("\n")[0].rstrip(".")
-        name = arrange.__name__
-        PROBLEMS[name] = Problem(name, says, contextlib.asynccontextmanager(arrange), names)
-
-    return listed
+    from integration.faults.stage import Stage
 
 
 def _backend(stage: Stage, url: str = "", table: str = "items", **options: Any) -> PostgresBackend:
     return PostgresBackend(url or stage.scratch.url, stage.scratch.name(table), **options)
 
 
-@_problem("ConnectionRefusedError|OSError")
+@problem("ConnectionRefusedError|OSError")
 async def nobody_listens(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """Nobody listens at the address."""
     yield _backend(stage, stage.server.url(port=free_port()))
 
 
-@_problem("gaierror|nonesuch")
+@problem("gaierror|nonesuch")
 async def unknown_host(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The host has no address."""
     yield _backend(stage, "postgresql://writer@nonesuch.invalid/bulkwriter")
 
 
-@_problem("password authentication failed")
+@problem("password authentication failed")
 async def wrong_password(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The password is wrong."""
     yield _backend(stage, stage.scratch.url.replace("writer's", "nobody's"))
 
 
-@_problem("password authentication failed")
+@problem("password authentication failed")
 async def unknown_role(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """There is no such role."""
     yield _backend(stage, stage.scratch.url.replace("//writer", "//nobody"))
 
 
-@_problem("nonesuch")
+@problem("nonesuch")
 async def unknown_database(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """There is no such database."""
     yield _backend(stage, stage.server.url(database="nonesuch"))
 
 
-@_problem("nonesuch")
+@problem("nonesuch")
 async def unknown_table(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """There is no such table."""
     yield _backend(stage, table="nonesuch")
 
 
-@_problem("nonesuch")
+@problem("nonesuch")
 async def unknown_schema(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """There is no such schema."""
     yield PostgresBackend(stage.scratch.url, "nonesuch.items")
 
 
-@_problem("nonesuch")
+@problem("nonesuch")
 async def unknown_column(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """`columns=` names a column that is not there."""
     yield _backend(stage, columns=("id", "nonesuch"))
 
 
-@_problem("nonesuch")
+@problem("nonesuch")
 async def unknown_conflict_column(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """`conflict_columns=` names a column that is not there."""
     yield _backend(stage, on_conflict="skip", conflict_columns=("nonesuch",))
 
 
-@_problem("amount")
+@problem("amount")
 async def no_unique_index(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """`conflict_columns=` names columns without a unique index."""
     yield _backend(stage, on_conflict="skip", conflict_columns=("amount",))
 
 
-@_problem("nonesuch")
+@problem("nonesuch")
 async def unknown_returned_column(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """`returning=` names a column that is not there."""
     yield _backend(stage, returning=("nonesuch",))
 
 
-@_problem("permission|privilege")
+@problem("permission|privilege")
 async def no_permission(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The role may not insert into the table."""
     await stage.scratch.execute("REVOKE INSERT ON items FROM writer")
     yield _backend(stage)
 
 
-@_problem("permission|privilege")
+@problem("permission|privilege")
 async def no_permission_to_update(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The role may insert and not update, and `on_conflict="update"`."""
     await stage.scratch.execute("REVOKE UPDATE ON items FROM writer")
     yield _backend(stage, on_conflict="update", conflict_columns=("id",))
 
 
-@_problem("permission|privilege|schema")
+@problem("permission|privilege|schema")
 async def no_permission_on_schema(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The role may not use the table's schema."""
     schema = stage.scratch.schema
@@ -145,7 +111,7 @@ async def no_permission_on_schema(stage: Stage) -> AsyncIterator[PostgresBackend
         await stage.scratch.execute(f"ALTER SCHEMA {schema} OWNER TO writer", role="superuser")
 
 
-@_problem("ledger|schema|permission")
+@problem("ledger|schema|permission")
 async def ledger_cannot_be_made(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """`ledger=True`, the ledger is not there, and the role may not create it."""
     schema = stage.scratch.schema
@@ -157,21 +123,21 @@ async def ledger_cannot_be_made(stage: Stage) -> AsyncIterator[PostgresBackend]:
         await stage.scratch.execute(f"ALTER SCHEMA {schema} OWNER TO writer", role="superuser")
 
 
-@_problem("read-only|25006|standby")
+@problem("read-only|25006|standby")
 async def hot_standby(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The server is a standby, which takes no writes."""
     with fresh_standby(stage.servers, stage.server) as standby:
         yield _backend(stage, standby.url())
 
 
-@_problem("read-only|25006|standby")
+@problem("read-only|25006|standby")
 async def read_only(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The role's transactions are read-only."""
     async with role_setting(stage, "default_transaction_read_only", "on"):
         yield _backend(stage)
 
 
-@_problem("too many connections")
+@problem("too many connections")
 async def too_many_connections(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """There is no place for another connection."""
     await stage.scratch.execute("ALTER ROLE writer CONNECTION LIMIT 0", role="superuser")
@@ -181,7 +147,7 @@ async def too_many_connections(stage: Stage) -> AsyncIterator[PostgresBackend]:
         await stage.scratch.execute("ALTER ROLE writer CONNECTION LIMIT -1", role="superuser")
 
 
-@_problem("Timeout|57P03|starting")
+@problem("Timeout|57P03|starting")
 async def paused(stage: Stage) -> AsyncIterator[PostgresBackend]:
     """The server does not answer within `connect_timeout`."""
     stage.server.pause()

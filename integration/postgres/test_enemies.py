@@ -19,14 +19,15 @@ from bulkwriter import (
     RetryPolicy,
 )
 from bulkwriter.testing.conformance.scene import make_row
-from integration.postgres.stage import PATIENT, FaultTarget
+from integration.faults.stage import PATIENT
+from integration.postgres.target import FaultTarget
 from integration.servers.pgbouncer import provide_pgbouncer
 from integration.wire import Wire, commit, copying
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 BOTH_WAYS = pytest.mark.parametrize("way", ["insert", "upsert"])
 

@@ -9,12 +9,13 @@ import pytest
 
 from bulkwriter import Outcome, OutcomeUnknownError
 from integration.eventually import eventually
-from integration.postgres.stage import PATIENT, FaultTarget
+from integration.faults.stage import PATIENT
+from integration.postgres.target import FaultTarget
 from integration.servers.standby import make_standby
 from integration.wire import commit
 
 if TYPE_CHECKING:
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
     from integration.servers.postgres import PostgresServer
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
-URL_VARIABLES = {"postgres": "BULKWRITER_TEST_POSTGRES_URL"}
+URL_VARIABLES = {
+    "postgres": "BULKWRITER_TEST_POSTGRES_URL",
+    "mariadb": "BULKWRITER_TEST_MARIADB_URL",
+    "mysql": "BULKWRITER_TEST_MYSQL_URL",
+}
 """For each kind of server the variable that names one to be used, instead of whatever this machine has."""
 
 

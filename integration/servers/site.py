@@ -38,9 +38,9 @@ class Site:
         keeper.watch_folder(folder)
         return cls(account, folder, keeper)
 
-    def make_folder(self, name: str) -> Path:
+    def make_folder(self, name: str, within: Path | None = None) -> Path:
         """Return a new folder that belongs to the servers' account alone."""
-        folder = self.folder / f"{name}-{next(self._numbers)}"
+        folder = (within or self.folder) / f"{name}-{next(self._numbers)}"
         folder.mkdir(mode=0o700)
         self.account.own(folder)
         return folder

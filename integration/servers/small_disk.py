@@ -21,11 +21,16 @@ MEGABYTES = 8
 
 
 @contextlib.contextmanager
-def small_disk(site: Site) -> Iterator[Path]:
-    """Mount one and give its folder, which is the servers' account's; or end the test with the reason why it cannot."""
+def small_disk(site: Site, within: Path | None = None) -> Iterator[Path]:
+    """Mount one and give its folder, which is the servers' account's; or end the test with the reason why it cannot.
+
+    Args:
+        site: Where it lives.
+        within: The folder that it is to be in, where a server is particular about that.
+    """
     if sys.platform != "linux" or os.geteuid():
         missing("small-disk", "a file system in memory is mounted by root on Linux alone")
-    folder = site.make_folder("small-disk")
+    folder = site.make_folder("small-disk", within)
     try:
         _mount(folder, site)
     except ServerError as error:

@@ -14,6 +14,7 @@ class Action(enum.Enum):
     """What happens to the connection when the moment has come."""
 
     CUT_BEFORE = "the message is not passed on, and both ends are cut"
+    CUT_AMID = "half of the message is passed on, and both ends are cut"
     CUT_AFTER = "the server does it and says so; the answer is not passed on, and both ends are cut"
     CUT_AT_ONCE = "the message is passed on and the client is cut at once; the server hears of it when it has done it"
     SWALLOW = "the server does it and says so; the client never hears anything again, and nothing is cut"

@@ -7,17 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING, TypeAlias
 
 from integration.wire.faults import Action
-from integration.wire.messages import (
-    CANCEL_REQUEST,
-    ENCRYPTION_REQUESTS,
-    Framer,
-    Message,
-    Statements,
-    first_packet_code,
-)
 
 if TYPE_CHECKING:
     from integration.wire.faults import Fault
+    from integration.wire.messages import Dialect, Message
     from integration.wire.proxy import Wire
 
 Stream: TypeAlias = "tuple[asyncio.StreamReader, asyncio.StreamWriter]"
@@ -30,19 +23,22 @@ class Link:
 
     Args:
         wire: What it is a part of; asked for faults.
+        dialect: Reads what goes over it.
         client: The stream to the client.
         server: The stream to the server.
     """
 
-    def __init__(self, wire: Wire, client: Stream, server: Stream) -> None:
+    def __init__(self, wire: Wire, dialect: Dialect, client: Stream, server: Stream) -> None:
         self._wire = wire
+        self._dialect = dialect
         self._from_client, self._to_client = client
         self._from_server, self._to_server = server
-        self._statements = Statements()
         self._sent = 0
         # What the server is doing that its client shall not hear the end of.
         self._awaited: Fault | None = None
+        self._kept_back: list[bytes] = []
         self._is_silent = False
+        self._has_spoken = False
         self._server_ended = asyncio.Event()
 
     async def run(self) -> None:
@@ -63,19 +59,21 @@ class Link:
         self._to_server.transport.abort()
 
     async def _pass_up(self) -> None:
-        framer = Framer(has_first_packet=True)
         with contextlib.suppress(ConnectionError):
             while data := await self._from_client.read(_CHUNK):
+                self._has_spoken = True
                 await self._wire.flow()
-                for message in framer.feed(data):
-                    if not await self._pass_on(self._statements.read(message), framer):
+                for message in self._dialect.from_client(data):
+                    if not await self._pass_on(message):
                         return
                 await self._to_server.drain()
 
-    async def _pass_on(self, message: Message, framer: Framer) -> bool:
+    async def _pass_on(self, message: Message) -> bool:
         """Pass on one message of the client's; return whether to go on reading."""
-        if not message.kind and self._refuses_encryption(message, framer):
+        if message.answer:
+            self._to_client.write(message.answer)
             return True
+        self._wire.cancel_requests += message.cancels
         self._sent = self._sent + len(message.payload) if message.kind == b"d" else 0
         fault = self._wire.due(message, self._sent)
         if fault is not None:
@@ -83,18 +81,11 @@ class Link:
         self._to_server.write(message.raw)
         return True
 
-    def _refuses_encryption(self, message: Message, framer: Framer) -> bool:
-        code = first_packet_code(message)
-        if code in ENCRYPTION_REQUESTS:
-            self._to_client.write(b"N")
-            framer.expect_first_packet()
-            return True
-        if code == CANCEL_REQUEST:
-            self._wire.cancel_requests += 1
-        return False
-
     async def _strike(self, fault: Fault, message: Message) -> bool:
-        if fault.action is Action.CUT_BEFORE:
+        if fault.action in {Action.CUT_BEFORE, Action.CUT_AMID}:
+            if fault.action is Action.CUT_AMID:
+                self._to_server.write(message.raw[: len(message.raw) // 2])
+                await self._to_server.drain()
             self.cut()
             await fault.hit()
             return False
@@ -128,11 +119,12 @@ class Link:
         await self._server_ended.wait()
 
     async def _pass_down(self) -> None:
-        framer = Framer(has_first_packet=False)
         with contextlib.suppress(ConnectionError):
             while data := await self._from_server.read(_CHUNK):
+                self._wire.turns += self._has_spoken
+                self._has_spoken = False
                 await self._wire.flow_back()
-                for message in framer.feed(data):
+                for message in self._dialect.from_server(data):
                     if not await self._pass_back(message):
                         return
                 await self._to_client.drain()
@@ -143,6 +135,7 @@ class Link:
 
     async def _pass_back(self, message: Message) -> bool:
         """Pass on one message of the server's; return whether to go on reading."""
+        self._wire.errors += message.kind == b"E"
         fault = self._awaited
         if fault is None:
             if not self._is_silent:
@@ -158,10 +151,13 @@ class Link:
                 self._is_silent = True
                 await fault.hit()
         elif message.kind == b"E":
-            # It did not do it: what was to follow upon that does not.
+            # It did not do it: what was to follow upon that does not, and the client hears all that was said.
             self._awaited = None
-            self._to_client.write(message.raw)
+            self._to_client.write(b"".join([*self._kept_back, message.raw]))
+            self._kept_back.clear()
         elif message.kind == b"N":
             # A notice is sent at once, ahead of the answer: on most days it is there before a wire breaks.
             self._to_client.write(message.raw)
+        else:
+            self._kept_back.append(message.raw)
         return True

@@ -1,22 +1,12 @@
-"""PostgreSQL's wire protocol, as far as a proxy must read it: where a message begins and ends, and which SQL it runs.
-
-The formats are those of chapter "Frontend/Backend Protocol" of PostgreSQL's manual.
-"""
+"""What a wire reads: messages, whatever the protocol, and the two directions of a connection that they come from."""
 
 from __future__ import annotations
 
 import dataclasses
-import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# A first packet has no type; these numbers stand where a start-up message has its version.
-CANCEL_REQUEST = 80877102
-ENCRYPTION_REQUESTS = (80877103, 80877104)
-
-_LENGTH = struct.Struct("!I")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,80 +14,32 @@ class Message:
     """One message of either side.
 
     Attributes:
-        kind: Its type, such as ``b"Q"``; empty for the first packet of a connection.
+        kind: What it is, by the letter that PostgreSQL has for it: of a client's ``b"Q"`` a statement, ``b"d"`` data
+            and ``b"c"`` their end; of a server's ``b"E"`` an error, ``b"N"`` a notice and ``b"Z"`` the end of its
+            answer. Others are of no concern.
         payload: What follows the length.
-        raw: All of it, as it goes over the wire.
+        raw: What is passed on.
         sql: The statement that it makes the server run; empty where it runs none.
+        commits: Of a client's, whether the server commits something when it has done this; of a server's, whether it
+            says that it has.
+        answer: What the wire itself answers; the message is not passed on.
+        cancels: Whether it asks for the end of what another connection does.
     """
 
     kind: bytes
     payload: bytes
     raw: bytes
     sql: str = ""
+    commits: bool = False
+    answer: bytes = b""
+    cancels: bool = False
 
 
-class Framer:
-    """Cuts one direction's stream of bytes into messages.
+class Dialect(Protocol):
+    """Reads both directions of one connection. Encryption is refused, or else there would be nothing to read."""
 
-    Args:
-        has_first_packet: Whether the stream begins with a packet without a type, as a client's does.
-    """
+    def from_client(self, data: bytes) -> Iterator[Message]:
+        """Yield the client's messages that are complete now."""
 
-    def __init__(self, *, has_first_packet: bool) -> None:
-        self._buffer = bytearray()
-        self._expects_first_packet = has_first_packet
-
-    def expect_first_packet(self) -> None:
-        """Hear that another packet without a type follows, as after a request for encryption that was refused."""
-        self._expects_first_packet = True
-
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """Yield the messages that are complete now."""
-        self._buffer += data
-        while True:
-            start = 0 if self._expects_first_packet else 1
-            if len(self._buffer) < start + _LENGTH.size:
-                return
-            end = start + _LENGTH.unpack_from(self._buffer, start)[0]
-            if len(self._buffer) < end:
-                return
-            raw = bytes(self._buffer[:end])
-            del self._buffer[:end]
-            self._expects_first_packet = False
-            yield Message(raw[:start], raw[start + _LENGTH.size :], raw)
-
-
-class Statements:
-    """Knows which SQL a message of a client runs: an Execute names a portal, and that a statement parsed before."""
-
-    def __init__(self) -> None:
-        self._parsed: dict[bytes, str] = {}
-        self._bound: dict[bytes, str] = {}
-
-    def read(self, message: Message) -> Message:
-        """Return the message with the SQL that it runs."""
-        if message.kind == b"Q":
-            return dataclasses.replace(message, sql=_text(message.payload))
-        if message.kind == b"P":
-            name, query, _ = message.payload.split(b"\0", 2)
-            self._parsed[name] = query.decode(errors="replace")
-        elif message.kind == b"B":
-            portal, name, _ = message.payload.split(b"\0", 2)
-            self._bound[portal] = self._parsed.get(name, "")
-        elif message.kind == b"E":
-            return dataclasses.replace(message, sql=self._bound.get(message.payload.partition(b"\0")[0], ""))
-        return message
-
-
-def first_packet_code(message: Message) -> int:
-    """Return the number that tells what kind of first packet it is."""
-    return int(_LENGTH.unpack_from(message.payload)[0])
-
-
-def completed(message: Message) -> str:
-    """Return the tag of a statement that the server has completed, such as ``"COMMIT"``; empty for other messages."""
-    return _text(message.payload) if message.kind == b"C" else ""
-
-
-def _text(payload: bytes) -> str:
-    return payload.rstrip(b"\0").decode(errors="replace")
+    def from_server(self, data: bytes) -> Iterator[Message]:
+        """Yield the server's messages that are complete now."""

@@ -1,4 +1,4 @@
-"""Moments of a conversation between a client and PostgreSQL, for a test to say when something is to happen."""
+"""Moments of a conversation between a client and a server, for a test to say when something is to happen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from integration.wire.messages import completed
+from integration.wire.postgres import completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +31,8 @@ class Moment:
 
 
 def commit() -> Moment:
-    """Return the moment when a transaction is committed by a COMMIT."""
-    return Moment(
-        "COMMIT",
-        # At the end of what is sent: a block of PL/pgSQL has an END too.
-        lambda message, _: re.search(r"(?i)(^|;)\s*(commit|end)\s*;?\s*$", message.sql) is not None,
-        lambda message: completed(message) == "COMMIT",
-    )
+    """Return the moment when a transaction is committed: by a COMMIT, or on MySQL by a statement of its own."""
+    return Moment("COMMIT", lambda message, _: message.commits, lambda message: message.commits)
 
 
 def statement(pattern: str) -> Moment:

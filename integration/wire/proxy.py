@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Self
 from integration.servers.ports import LOOPBACK
 from integration.wire.faults import Action, Fault
 from integration.wire.link import Link
+from integration.wire.postgres import PostgresDialect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-    from integration.wire.messages import Message
+    from integration.wire.messages import Dialect, Message
     from integration.wire.moments import Moment
 
 
@@ -22,9 +24,16 @@ class Wire:
 
     It refuses encryption, so that it can read: a client that insists on TLS does not get through.
 
+    Args:
+        server_host: Where it leads to.
+        server_port: Where it leads to.
+        dialect: Reads a connection; one for each of them.
+
     Attributes:
         refusals: How many connections were cut at once, for the wire being down or nobody listening at its other end.
         connections: How many connections have been made through it.
+        turns: How often the server answered a client that had spoken: round trips.
+        errors: How many errors the server has told.
         cancel_requests: How many requests to cancel a statement have come; each is a connection of its own.
         port: Where it listens.
         released: Set when messages that were held are to arrive.
@@ -33,9 +42,12 @@ class Wire:
         is_down: Whether it cuts every new connection at once.
     """
 
-    def __init__(self, server_host: str, server_port: int) -> None:
+    def __init__(self, server_host: str, server_port: int, dialect: Callable[[], Dialect] = PostgresDialect) -> None:
+        self._dialect = dialect
         self.connections = 0
         self.refusals = 0
+        self.turns = 0
+        self.errors = 0
         self.cancel_requests = 0
         self.port = 0
         self.delay = 0.0
@@ -72,6 +84,10 @@ class Wire:
     def cut_before(self, moment: Moment, times: int = 1) -> Fault:
         """Cut the connection before the server hears of a moment."""
         return self._add(moment, Action.CUT_BEFORE, times)
+
+    def cut_amid(self, moment: Moment, times: int = 1) -> Fault:
+        """Cut the connection when half of the message of a moment is on its way."""
+        return self._add(moment, Action.CUT_AMID, times)
 
     def cut_after(self, moment: Moment, times: int = 1) -> Fault:
         """Cut the connection when the server has done what a moment asks, before the client hears of it."""
@@ -152,7 +168,7 @@ class Wire:
         except OSError:
             self._refuse(writer)
             return
-        link = Link(self, (reader, writer), upstream)
+        link = Link(self, self._dialect(), (reader, writer), upstream)
         self._links.add(link)
         try:
             with contextlib.suppress(asyncio.CancelledError):

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.faults.scenarios import connections
 from integration.postgres.faults import fault
-from integration.postgres.stage import HASTY
-from integration.wire import commit, copying
+from integration.wire import copying
 
 if TYPE_CHECKING:
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 GROUP = "The connection"
 
-
-@fault(GROUP)
-async def cut_while_idle(stage: Stage) -> None:
-    """The connection is cut between two batches."""
-    await stage.open()
-    assert stage.wire.cut()
-    await stage.write()
+fault(GROUP)(connections.cut_while_idle)
 
 
 @fault(GROUP, ways=("insert",))
@@ -31,83 +25,14 @@ async def cut_amid_data(stage: Stage) -> None:
     await stage.write(2000)
 
 
-@fault(GROUP)
-async def cut_before_commit(stage: Stage) -> None:
-    """The connection is cut before COMMIT reaches the server."""
-    await stage.open()
-    stage.wire.cut_before(commit())
-    await stage.write()
-
-
-@fault(GROUP)
-async def cut_after_commit(stage: Stage) -> None:
-    """The connection is cut after COMMIT, before its answer arrives."""
-    await stage.open()
-    stage.wire.cut_after(commit())
-    await stage.write()
-
-
-@fault(GROUP)
-async def cut_with_commit_on_its_way(stage: Stage) -> None:
-    """The connection is cut while COMMIT is on its way, and the server still gets it."""
-    await stage.open()
-    stage.wire.cut_at_once(commit())
-    await stage.write()
-
-
-@fault(GROUP)
-async def answer_never_comes(stage: Stage) -> None:
-    """COMMIT is done, its answer never arrives, and nothing is cut: `attempt_timeout` ends the waiting."""
-    await stage.open()
-    swallowed = stage.wire.swallow(commit())
-    writing = stage.begin()
-    await swallowed.happened()
-    stage.overrun()
-    await writing
-
-
-@fault(GROUP)
-async def commit_arrives_late(stage: Stage) -> None:
-    """COMMIT is held up for longer than `attempt_timeout`, and arrives when the rows have been given up."""
-    await stage.open()
-    held = stage.wire.hold_at(commit())
-    writing = stage.begin()
-    await held.happened()
-    stage.overrun()
-    await writing
-    stage.wire.released.set()
-
-
-@fault(GROUP)
-async def network_comes_back(stage: Stage) -> None:
-    """The server cannot be reached for a while."""
-    await stage.open()
-    stage.wire.is_down = True
-    stage.wire.cut()
-    writing = stage.begin()
-    await stage.refused(3)
-    stage.wire.is_down = False
-    await writing
-
-
-@fault(GROUP)
-async def network_stays_away(stage: Stage) -> None:
-    """The server cannot be reached for longer than `max_time`."""
-    await stage.open(HASTY)
-    stage.wire.is_down = True
-    stage.wire.cut()
-    await stage.write()
-    stage.wire.is_down = False
-
-
-@fault(GROUP)
-async def cut_after_commit_and_gone(stage: Stage) -> None:
-    """The connection is cut after COMMIT, and the server cannot be asked within the time for settling."""
-    await stage.open(HASTY)
-    lost = stage.wire.swallow(commit())
-    writing = stage.begin()
-    await lost.happened()
-    stage.wire.is_down = True
-    stage.wire.cut()
-    await writing
-    stage.wire.is_down = False
+for happen in (
+    connections.cut_before_commit,
+    connections.cut_after_commit,
+    connections.cut_with_commit_on_its_way,
+    connections.answer_never_comes,
+    connections.commit_arrives_late,
+    connections.network_comes_back,
+    connections.network_stays_away,
+    connections.cut_after_commit_and_gone,
+):
+    fault(GROUP)(happen)

@@ -11,7 +11,7 @@ from integration.servers.scratch import WRITERS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +65,13 @@ async def rollbacks(stage: Stage) -> int:
 async def deadlocks(stage: Stage) -> int:
     """Return how many deadlocks the server has found so far."""
     return int(await stage.scratch.value(_DEADLOCKS, role="superuser"))
+
+
+async def writing_process(stage: Stage) -> int:
+    """Return the number of the server's process that serves the writer."""
+    [row] = await stage.scratch.fetch(f"SELECT pid FROM {WRITERS}", role="superuser")  # noqa: S608 - ours
+    pid: int = row["pid"]
+    return pid
 
 
 _BLOCKED = f"SELECT count(*) > 0 FROM {WRITERS} AND wait_event_type = 'Lock'"  # noqa: S608 - ours

@@ -8,7 +8,7 @@ from integration.postgres.faults import fault
 from integration.postgres.scenarios.others import is_blocked, rival
 
 if TYPE_CHECKING:
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 GROUP = "The table"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.faults.scenarios import servers
 from integration.postgres.faults import fault
-from integration.postgres.scenarios.others import is_gone
-from integration.postgres.stage import HASTY
+from integration.postgres.scenarios.others import is_gone, writing_process
 from integration.servers.scratch import WRITERS
 from integration.wire import commit
 
 if TYPE_CHECKING:
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 GROUP = "The server"
 
@@ -37,38 +37,9 @@ async def terminated_before_commit(stage: Stage) -> None:
     await writing
 
 
-@fault(GROUP)
-async def restarted_while_idle(stage: Stage) -> None:
-    """The server is restarted between two batches."""
-    await stage.open()
-    stage.server.restart()
-    await stage.write()
-
-
-@fault(GROUP)
-async def restarted_before_commit(stage: Stage) -> None:
-    """The server is shut down before COMMIT arrives, and started again."""
-    await stage.open()
-    held = stage.wire.freeze_at(commit())
-    writing = stage.begin()
-    await held.happened()
-    stage.server.stop()
-    stage.wire.thaw()
-    await stage.refused(1)
-    stage.server.start()
-    await writing
-
-
-@fault(GROUP)
-async def restarted_after_commit(stage: Stage) -> None:
-    """The server is shut down after COMMIT, before its answer arrives, and started again."""
-    await stage.open()
-    swallowed = stage.wire.swallow(commit())
-    writing = stage.begin()
-    await swallowed.happened()
-    stage.server.restart()
-    stage.wire.cut()
-    await writing
+fault(GROUP)(servers.restarted_while_idle)
+fault(GROUP)(servers.restarted_before_commit)
+fault(GROUP)(servers.restarted_after_commit)
 
 
 @fault(GROUP)
@@ -95,30 +66,8 @@ async def process_killed_after_commit(stage: Stage) -> None:
     await writing
 
 
-@fault(GROUP)
-async def killed_before_commit(stage: Stage) -> None:
-    """The server is killed before COMMIT arrives, and started again."""
-    await stage.open()
-    held = stage.wire.freeze_at(commit())
-    writing = stage.begin()
-    await held.happened()
-    stage.server.kill()
-    stage.server.start()
-    stage.wire.thaw()
-    await writing
-
-
-@fault(GROUP)
-async def killed_after_commit(stage: Stage) -> None:
-    """The server is killed after COMMIT, before its answer arrives, and started again."""
-    await stage.open()
-    swallowed = stage.wire.swallow(commit())
-    writing = stage.begin()
-    await swallowed.happened()
-    stage.server.kill()
-    stage.server.start()
-    stage.wire.cut()
-    await writing
+fault(GROUP)(servers.killed_before_commit)
+fault(GROUP)(servers.killed_after_commit)
 
 
 @fault(GROUP)
@@ -145,55 +94,13 @@ async def number_given_again(stage: Stage) -> None:
     raise AssertionError(message)
 
 
+fault(GROUP)(servers.paused)
+fault(GROUP)(servers.paused_after_commit)
+fault(GROUP)(servers.down_for_a_while)
+fault(GROUP)(servers.down_for_good)
+
+
 _NUMBER_OF_OPEN_TRANSACTION = f"SELECT backend_xid::text FROM {WRITERS} AND backend_xid IS NOT NULL"  # noqa: S608 - ours
-
-
-@fault(GROUP)
-async def paused(stage: Stage) -> None:
-    """The server stands still for longer than `attempt_timeout`, and goes on."""
-    await stage.open()
-    stage.server.pause()
-    writing = stage.begin()
-    await stage.has_begun()
-    stage.overrun()
-    # Somebody asks already what became of it.
-    await stage.connected(1)
-    stage.server.resume()
-    await writing
-
-
-@fault(GROUP)
-async def paused_after_commit(stage: Stage) -> None:
-    """The server stands still after COMMIT, before its answer arrives, for longer than `attempt_timeout`."""
-    await stage.open()
-    swallowed = stage.wire.swallow(commit())
-    writing = stage.begin()
-    await swallowed.happened()
-    stage.server.pause()
-    stage.overrun()
-    await stage.connected(1)
-    stage.server.resume()
-    await writing
-
-
-@fault(GROUP)
-async def down_for_a_while(stage: Stage) -> None:
-    """The server is down for a while."""
-    await stage.open()
-    stage.server.stop()
-    writing = stage.begin()
-    await stage.refused(3)
-    stage.server.start()
-    await writing
-
-
-@fault(GROUP)
-async def down_for_good(stage: Stage) -> None:
-    """The server is down for longer than `max_time`."""
-    await stage.open(HASTY)
-    stage.server.stop()
-    await stage.write()
-    stage.server.start()
 
 
 async def _commit_with_number(stage: Stage, lost: int) -> bool:
@@ -208,9 +115,9 @@ async def _commit_with_number(stage: Stage, lost: int) -> bool:
 
 async def _terminate(stage: Stage) -> None:
     """End the writer's connection, and wait until it has ended."""
-    await stage.scratch.value("SELECT pg_terminate_backend($1)", await stage.writing_process(), role="superuser")
+    await stage.scratch.value("SELECT pg_terminate_backend($1)", await writing_process(stage), role="superuser")
     await is_gone(stage)
 
 
 async def _kill_process(stage: Stage) -> None:
-    stage.server.kill_backend(await stage.writing_process())
+    stage.server.kill_backend(await writing_process(stage))

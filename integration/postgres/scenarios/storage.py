@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from integration.faults.stage import HASTY, PATIENT
 from integration.postgres.faults import fault
 from integration.postgres.scenarios.others import has_given_up, role_setting
-from integration.postgres.stage import HASTY, PATIENT
 from integration.servers.small_disk import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bulkwriter import RetryPolicy
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 GROUP = "Room and permission"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bulkwriter.testing.conformance.scene import make_row
 from integration.eventually import eventually
+from integration.faults.stage import HASTY
 from integration.postgres.faults import fault
 from integration.postgres.scenarios.others import (
     cancel_who_is_blocked,
@@ -17,11 +18,10 @@ from integration.postgres.scenarios.others import (
     role_setting,
     rollbacks,
 )
-from integration.postgres.stage import HASTY
 from integration.wire import commit
 
 if TYPE_CHECKING:
-    from integration.postgres.stage import Stage
+    from integration.faults.stage import Stage
 
 GROUP = "Transactions"
 

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
-
-import asyncpg
+from typing import TYPE_CHECKING, Any
 
 from bulkwriter import RetryPolicy
-from bulkwriter.testing.conformance import Target
-from bulkwriter.testing.conformance.scene import Scene, make_row
+from bulkwriter.testing.conformance.scene import make_row
 from integration.eventually import eventually
-from integration.overrunning import OverrunningBackend
-from integration.servers.scratch import WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from bulkwriter import BulkWriter, WriteResult
     from bulkwriter.errors import BulkWriterError
-    from integration.servers.postgres import PostgresServer
+    from bulkwriter.testing.conformance.scene import Scene
+    from integration.faults.listing import Way
+    from integration.overrunning import Overrunning
     from integration.servers.registry import Servers
-    from integration.servers.scratch import Scratch
     from integration.wire import Wire
 
     Answer = WriteResult | BulkWriterError
-
-Way = Literal["insert", "upsert"]
 
 ROWS = 50
 """More than what goes another way than the many."""
@@ -46,42 +38,12 @@ CREATE TABLE items (id integer {key}, name varchar(100) NOT NULL, amount bigint,
 """
 
 
-class FaultTarget(Target):
-    """The table of a fault test, behind a wire.
-
-    Args:
-        scratch: Where it is.
-        url: Where writers find it.
-    """
-
-    def __init__(self, scratch: Scratch, url: str) -> None:
-        self.scratch = scratch
-        self.url = url
-        self.made: list[OverrunningBackend] = []
-
-    def backend(self, **options: Any) -> OverrunningBackend:
-        """Return a backend over the table."""
-        self.made.append(OverrunningBackend(self.url, self.scratch.name("items"), **options))
-        return self.made[-1]
-
-    def backend_without_table(self) -> OverrunningBackend:
-        """Return a backend over no table."""
-        return OverrunningBackend(self.url, self.scratch.name("nonesuch"))
-
-    async def rows(self) -> Sequence[Mapping[str, Any]]:
-        """Return what is stored."""
-        try:
-            return await self.scratch.fetch("SELECT * FROM items")
-        except asyncpg.UndefinedTableError:
-            return []
-
-
 @dataclasses.dataclass
 class Stage:
     """One table, one writer, one fault.
 
     Attributes:
-        scratch: The test's own schema.
+        scratch: The test's own schema or database: a ``Scratch`` of the server's kind.
         wire: Between the writer and the server.
         servers: Where other servers are to be had.
         scene: What callers were told, and the check that it is true.
@@ -89,7 +51,7 @@ class Stage:
         way: How it writes: plain inserts into a table without a key, or upserts into one with a key.
     """
 
-    scratch: Scratch
+    scratch: Any
     wire: Wire
     servers: Servers
     scene: Scene
@@ -100,14 +62,14 @@ class Stage:
     _heard: list[Answer] = dataclasses.field(default_factory=list)
 
     @property
-    def server(self) -> PostgresServer:
-        """The server, of which a fault does what it likes."""
-        server: Any = self.scratch.server
-        return server  # type: ignore[no-any-return] # one that is not ours ends the test at the first thing it is asked
+    def server(self) -> Any:
+        """The server, of which a fault does what it likes; one that is not ours ends the test at the first thing."""
+        return self.scratch.server
 
-    async def create_table(self) -> None:
+    async def create_table(self, options: str = "", role: str = "writer") -> None:
         """Make the table."""
-        await self.scratch.execute(CREATE_TABLE.format(key="PRIMARY KEY" if self.way == "upsert" else ""))
+        sql = CREATE_TABLE.format(key="PRIMARY KEY" if self.way == "upsert" else "")
+        await self.scratch.execute(f"{sql} {options}", role=role)
 
     async def open(self, retry: RetryPolicy = PATIENT, **options: Any) -> BulkWriter[Any]:
         """Open the writer whose rows the fault is to hit, and let it write a row, so that everything is warm."""
@@ -154,10 +116,10 @@ class Stage:
         self._backend.overrun()
 
     @property
-    def _backend(self) -> OverrunningBackend:
-        target = self.scene.target
-        assert isinstance(target, FaultTarget)
-        return target.made[-1]
+    def _backend(self) -> Overrunning:
+        target: Any = self.scene.target
+        made: Overrunning = target.made[-1]
+        return made
 
     async def refused(self, times: int) -> None:
         """Wait until so many connections more have been refused."""
@@ -189,9 +151,3 @@ class Stage:
         """Check that the fault came, that what was told is what is stored, and that figures agree."""
         assert all(fault.hits for fault in self.wire.faults), f"a fault never came: {self.wire}"
         await self.scene.check()
-
-    async def writing_process(self) -> int:
-        """Return the number of the server's process that serves the writer."""
-        [row] = await self.scratch.fetch(f"SELECT pid FROM {WRITERS}", role="superuser")  # noqa: S608 - ours
-        pid: int = row["pid"]
-        return pid
