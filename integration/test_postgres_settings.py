@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bulkwriter import WriteResult
-from integration.postgres_tables import opened, told, write
+from integration.attempts import told, write
+from integration.postgres_tables import opened
 
 if TYPE_CHECKING:
     from integration.servers.scratch import Scratch
