@@ -71,11 +71,18 @@ class Attempting:
         """Wait for the end of the attempt; return a verdict for every row."""
         return await asyncio.shield(self._running)
 
-    def give_up(self) -> None:
-        """See that it ends soon: it is not committed if COMMIT has not been sent yet."""
+    def give_up(self) -> Session | None:
+        """See that it ends soon: it is not committed if COMMIT has not been sent yet.
+
+        Returns:
+            The session that has been dropped in the midst of it, if there is one.
+        """
         self._is_given_up = True
-        if self.session is not None and not self.session.is_ending:
-            self.session.drop()
+        session = self.session
+        if session is None or session.is_ending:
+            return None
+        session.drop()
+        return session
 
     async def _attempted(self) -> Reply:
         try:

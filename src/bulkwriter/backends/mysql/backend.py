@@ -141,7 +141,8 @@ class MySQLBackend(SQLBackend):
             await parts.open()
         except driver.OPENING_ERRORS as error:
             await parts.connections.close(force=True)
-            raise errors.not_written(error, self.table, "opening it") from error.__cause__
+            told = errors.not_written(error, self.table, "opening it")
+            raise told from told.__cause__
         except BaseException:
             await parts.connections.close(force=True)
             raise

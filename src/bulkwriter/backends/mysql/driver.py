@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiomysql
@@ -22,6 +23,9 @@ ERRORS: tuple[type[Exception], ...] = (err.MySQLError, OSError, EOFError)
 
 OPENING_ERRORS: tuple[type[Exception], ...] = (*ERRORS, ValueError, RuntimeError)
 """While connecting, an authentication that cannot be done is a ``RuntimeError``."""
+
+CertificateError: type[Exception] = ssl.SSLCertVerificationError
+"""A server that is not who it says."""
 
 LOST: Final = 2013
 """PyMySQL's number for a connection that was lost, which no server says."""

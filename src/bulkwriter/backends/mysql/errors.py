@@ -65,8 +65,8 @@ _SIGNALLED: Final = (1644, 1645)
 """A trigger's SIGNAL, where its author gave no number of its own."""
 
 _MISCONFIGURED: Final = frozenset({
-    1044, 1045, 1046, 1049, 1051, 1054, 1064, 1072, 1109, 1110, 1115, 1136, 1142, 1143, 1146, 1149, 1166, 1227, 1231,
-    1273, 1288, 1305, 1347, 1348, 1356, 1370, 1393, 1394, 1423, 1442, 1471, 1524, 1665, 1698, 1776, 1820, 1862, 1906,
+    1044, 1045, 1046, 1049, 1051, 1054, 1064, 1072, 1109, 1110, 1115, 1136, 1142, 1143, 1146, 1149, 1166, 1193, 1227, 1229, 1231,
+    1232, 1238, 1273, 1288, 1305, 1347, 1348, 1356, 1370, 1393, 1394, 1423, 1442, 1471, 1524, 1665, 1698, 1776, 1820, 1862, 1906,
     2059, 3105, 3118, 3159, 3955,
 })  # fmt: skip
 
@@ -209,7 +209,12 @@ def not_written(error: BaseException, table: str, doing: str = "writing") -> Not
     number = number_of(error)
     if number == 0:
         kind = MisconfigurationError if _is_wrong_address(error) else BackendUnavailableError
-        return signed(kind(f"table {table}: {doing} failed with {type(error).__name__}"), table, error)
+        # PyMySQL's own words, where a package is missing without which a password cannot be sent.
+        said = f": {error}" if isinstance(error, RuntimeError) else ""
+        return signed(kind(f"table {table}: {doing} failed with {type(error).__name__}{said}"), table, error)
+    if isinstance(error.__cause__, driver.CertificateError):
+        message = f"table {table}: {doing} failed: the server's certificate is not trusted"
+        return signed(MisconfigurationError(message), table, error)
     return signed(_kind_for(number)(f"table {table}: {doing} failed: {_said(error, number)}"), table, error)
 
 

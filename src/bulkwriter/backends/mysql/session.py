@@ -154,6 +154,15 @@ class Session:
         self.send(statement)
         return await self._wire.answer()
 
+    async def server_began_at(self) -> int:
+        """Return when the server was started, in seconds since 1970 by its own clock."""
+        uptime = (await self.run("SHOW GLOBAL STATUS LIKE 'Uptime'")).rows
+        now = (await self.run("SELECT UNIX_TIMESTAMP()")).rows
+        await self.rollback()
+        assert uptime, "every server has this figure"
+        assert now, "and a clock"
+        return int(now[0][0]) - int(uptime[0][1])
+
     async def run_all(self, statements: Sequence[str | bytes]) -> list[Answer | Exception]:
         """Send commands at once, and read their answers.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from bulkwriter.backends.mysql import driver, errors
 from bulkwriter.backends.mysql.attempting import Attempting, lost
 from bulkwriter.contract import Doubtful, NotApplied, Uniform
+from bulkwriter.errors import NotWrittenError
 
 if TYPE_CHECKING:
     from bulkwriter.backends.mysql.parts import Parts
+    from bulkwriter.backends.mysql.session import Session
     from bulkwriter.contract import Attempt, Reply
 
 
@@ -40,7 +43,9 @@ class Settling:
         if attempting is None:
             # It was given up before it had begun.
             return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
-        attempting.give_up()
+        abandoned = attempting.give_up()
+        if abandoned is not None:
+            await self._end(abandoned)
         if self._parts.book is None:
             return await attempting.reply()
         if attempting.is_done:
@@ -50,7 +55,18 @@ class Settling:
         try:
             return await self._by_ledger(attempt)
         except driver.OPENING_ERRORS as error:
-            raise errors.not_written(error, self._table, "settling a batch") from error.__cause__
+            told = errors.not_written(error, self._table, "settling a batch")
+            raise told from told.__cause__
+
+    async def _end(self, abandoned: Session) -> None:
+        """End a session on the server too: until that notices that nobody is there any more, its rows are locked.
+
+        A server that has been started since gives the same number to somebody else.
+        """
+        with contextlib.suppress(*driver.OPENING_ERRORS, NotWrittenError):
+            async with self._parts.connections.session() as session:
+                if await session.server_began_at() <= abandoned.began_at:
+                    await session.run(f"KILL {abandoned.number}")
 
     async def _by_ledger(self, attempt: Attempt) -> Reply:
         """Put a tombstone where the attempt's entry would be: it waits for a transaction that is still under way."""
