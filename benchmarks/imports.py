@@ -42,7 +42,7 @@ def imports(size: Size) -> Iterator[Section]:
     """Ask for the library, and for its parts that are imported by name."""
     runs = size.pick(tiny=1, full=40)
     _output("-c", f"import {', '.join(MODULES)}")
-    section = Section("Importing above asyncio, in ms of processor time", ["", "min", "median"])
+    section = Section("Importing above asyncio, in ms of processor time", ["", "min", "quartile", "median"])
     within: dict[str, list[float]] = {module: [] for module in MODULES}
     whole: dict[str, list[float]] = {"asyncio": [], "bulkwriter": []}
     for _ in range(runs):
@@ -54,14 +54,21 @@ def imports(size: Size) -> Iterator[Section]:
         section.rows.append([f"import {module}", *_figures(found)])
     above = [with_us - without for with_us, without in zip(whole["bulkwriter"], whole["asyncio"], strict=True)]
     section.rows.append(["whole process with it, less one without", *_figures(above)])
-    ours = statistics.median(within["bulkwriter"])
+    # Not the median: what another process takes is counted here in whole slices of time, of some milliseconds each,
+    # and nothing is ever given back.
+    ours = _quartile(within["bulkwriter"])
     section.requirements.append(Requirement("import bulkwriter above asyncio", ours, MOST_MS, "ms", is_most=True))
     yield section
     yield _modules(min(runs, 15))
 
 
 def _figures(found: list[float]) -> list[str]:
-    return [f"{min(found):.2f}", f"{statistics.median(found):.2f}"]
+    return [f"{figure:.2f}" for figure in (min(found), _quartile(found), statistics.median(found))]
+
+
+def _quartile(found: list[float]) -> float:
+    """Return what a quarter of them is below."""
+    return statistics.quantiles(found, n=4, method="inclusive")[0] if len(found) > 1 else found[0]
 
 
 def _output(*arguments: str) -> str:
@@ -78,7 +85,8 @@ def _process_ms(statement: str) -> float:
 
 def _modules(runs: int) -> Section:
     """Say where the time goes: each module without what it imports, ours and what is imported for our sake."""
-    section = Section("The modules that cost most, in ms by the clock, without what they import", ["", "min", "median"])
+    title = "The modules that cost most, in ms by the clock, without what they import"
+    section = Section(title, ["", "min", "quartile", "median"])
     found: dict[str, list[float]] = {}
     for _ in range(runs):
         for module, seconds in _import_times().items():
@@ -86,7 +94,7 @@ def _modules(runs: int) -> Section:
     dearest = sorted(found, key=lambda module: -min(found[module]))
     section.rows += [[module, *_figures(found[module])] for module in dearest[:SHOWN]]
     rest = [min(found[module]) for module in dearest[SHOWN:]]
-    section.rows.append([f"{len(rest)} others", f"{sum(rest):.2f}", ""])
+    section.rows.append([f"{len(rest)} others", f"{sum(rest):.2f}", "", ""])
     foreign = [module for module in found if not module.startswith("bulkwriter")]
     section.notes.append(f"not ours, and not there with asyncio alone: {', '.join(foreign) or 'none'}")
     return section
