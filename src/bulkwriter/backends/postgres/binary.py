@@ -51,6 +51,16 @@ def numeric(number: decimal.Decimal) -> bytes:
     Raises:
         UnfitError: It has more digits than PostgreSQL keeps.
     """
+    # A price, a share: up to four digits before the point and behind it. In a third of the time.
+    before, _, after = str(number).partition(".")
+    if len(before) <= _DIGITS and before.isdecimal() and after.isdecimal() and len(after) <= _DIGITS:
+        high, low = int(before), int(after) * _SHIFTS[len(after)]
+        if high and low:
+            return _TWO_GROUPS(2, 0, 0, len(after), high, low)
+    return _any_numeric(number)
+
+
+def _any_numeric(number: decimal.Decimal) -> bytes:
     if not number.is_finite():
         special = 0xC000 if number.is_nan() else 0xF000 if number < 0 else 0xD000
         return struct.pack(">hhHh", 0, 0, special, 0)
@@ -63,11 +73,6 @@ def numeric(number: decimal.Decimal) -> bytes:
     scale = len(fraction)
     if scale > _MOST_FRACTION_DIGITS:
         raise UnfitError(_TOO_MANY_DIGITS)
-    if 0 < scale <= _DIGITS >= len(whole):
-        # A price, a share: in half the time of what follows.
-        before, after = int(whole), int(fraction) * _SHIFTS[scale]
-        if before and after:
-            return _TWO_GROUPS(2, 0, 0x4000 * sign, scale, before, after)
     groups = _groups(whole.zfill(-(-len(whole) // _DIGITS) * _DIGITS))
     weight = len(groups) - 1
     groups += _groups(fraction + "0" * (-scale % _DIGITS))

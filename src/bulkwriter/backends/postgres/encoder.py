@@ -7,6 +7,7 @@ is what makes it quicker than asyncpg's own ``copy_records_to_table``, together 
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import struct
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -117,6 +118,8 @@ def _generated(kinds: Sequence[Kind], optional: frozenset[int]) -> Stretch:
         "refuse": _refuse,
         "dumps": _dumps,
         "date": dt.date,
+        "Decimal": decimal.Decimal,
+        "numeric": binary.numeric,
         "EPOCH": binary.EPOCH,
         "NAIVE_EPOCH": binary.NAIVE_EPOCH,
         "NULL": binary.NULL,

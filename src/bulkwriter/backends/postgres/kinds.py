@@ -442,6 +442,7 @@ class Numeric(Kind):
     """Decimal numbers."""
 
     has_binary: bool = True
+    fast: str | None = "(numeric({v}) if {v}.__class__ is Decimal else refuse({v}))"
 
     def canonical(self, value: Any) -> decimal.Decimal:
         if isinstance(value, decimal.Decimal):
