@@ -38,11 +38,6 @@ class Overrunning:
         """Whether an attempt is under way."""
         return bool(self._limits)
 
-    @property
-    def has_lost_connections(self) -> bool:
-        """Whether no connection is left that a batch could be sent on."""
-        raise NotImplementedError
-
     def overrun(self) -> None:
         """Let the time of every attempt that is under way be over."""
         assert self._limits, "no attempt is under way: this proves nothing"

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bulkwriter.errors import BulkWriterError
     from bulkwriter.testing.conformance.scene import Scene
     from integration.faults.listing import Way
-    from integration.overrunning import Overrunning
     from integration.servers.registry import Servers
     from integration.wire import Wire
 
@@ -99,7 +98,7 @@ class Stage:
         """Wait until an attempt is under way."""
 
         async def is_attempting() -> bool:
-            return self._backend.is_attempting
+            return bool(self._backend.is_attempting)
 
         await eventually(is_attempting)
 
@@ -107,7 +106,7 @@ class Stage:
         """Wait until the writer knows that its connection is lost."""
 
         async def has_lost() -> bool:
-            return self._backend.has_lost_connections
+            return bool(self._backend.has_lost_connections)
 
         await eventually(has_lost)
 
@@ -116,10 +115,9 @@ class Stage:
         self._backend.overrun()
 
     @property
-    def _backend(self) -> Overrunning:
+    def _backend(self) -> Any:
         target: Any = self.scene.target
-        made: Overrunning = target.made[-1]
-        return made
+        return target.made[-1]
 
     async def refused(self, times: int) -> None:
         """Wait until so many connections more have been refused."""

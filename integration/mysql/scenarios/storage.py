@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from integration.faults.stage import HASTY, PATIENT
 from integration.mysql.faults import fault
 from integration.mysql.scenarios.others import has_been_refused, is_gone, server_setting
 from integration.servers.mysql import ROLES
-from integration.servers.mysql_scratch import run
 from integration.servers.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 GROUP = "Room and permission"
 
 # More than fits into what is free on the pages that a table has already.
-ROWS = 2000
+ROWS = 5000
 WRITER = ROLES["writer"][0]
 
 
 @fault(GROUP)
 async def disk_full(stage: Stage) -> None:
     """The disk is full (1114), and has room again later."""
-    async with _table_on_a_full_disk(stage):
+    async with _table_on_a_full_disk(stage) as ballast:
         writing = stage.begin(ROWS)
         await has_been_refused(stage)
-        await stage.scratch.execute("DROP TABLE ballast")
+        ballast.unlink()
         await writing
 
 
@@ -106,27 +106,26 @@ async def _no_place(stage: Stage) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _table_on_a_full_disk(stage: Stage, retry: RetryPolicy = PATIENT) -> AsyncIterator[None]:
-    """Put the table on a disk of a few megabytes, open the writer, and fill the disk."""
+async def _table_on_a_full_disk(stage: Stage, retry: RetryPolicy = PATIENT) -> AsyncIterator[Path]:
+    """Put the table on a disk of a few megabytes, open the writer, fill the disk, and give the file that fills it."""
     with small_disk(stage.servers.site, stage.server.elsewhere) as folder:
         await stage.scratch.execute("DROP TABLE items")
         await stage.create_table(f"DATA DIRECTORY = '{folder}'", role="superuser")
+        ballast = folder / "ballast"
         try:
             await stage.open(retry)
-            await _fill(stage, folder)
-            yield
+            await asyncio.to_thread(_fill, ballast)
+            yield ballast
         finally:
-            await stage.scratch.execute("DROP TABLE IF EXISTS ballast", "RENAME TABLE items TO on_small_disk")
+            # A server that finds a table gone with its disk does not start again.
+            ballast.unlink(missing_ok=True)
+            await stage.scratch.execute("RENAME TABLE items TO on_small_disk")
             await stage.create_table()
             await stage.scratch.execute("INSERT INTO items SELECT * FROM on_small_disk", "DROP TABLE on_small_disk")
 
 
-async def _fill(stage: Stage, folder: Path) -> None:
-    where = f"DATA DIRECTORY = '{folder}'"
-    await stage.scratch.execute(f"CREATE TABLE ballast (x char(200)) {where}", role="superuser")
-    async with stage.scratch.connect() as connection:
-        for rows in (1000, 100, 10, 1):
-            values = ", ".join(["('x')"] * rows)
-            with contextlib.suppress(pymysql.MySQLError):
-                while True:
-                    await run(connection, f"INSERT INTO ballast VALUES {values}")  # noqa: S608 - ours
+def _fill(file: Path) -> None:
+    """Write until there is no room: a table would leave as much as it may not grow by."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
