@@ -87,7 +87,7 @@ class FaultTable:
             # Where only some were run this time, what the page says of the others stays.
             ways = {way for way, _ in noted}
             before = {(way, product): self._said(place, way, product) for way in ways for product in self._products}
-            known = {who: text for who, text in before.items() if text != "nothing"}
+            known = {who: text for who, text in before.items() if text not in {"nothing", "?"}}
             self._cells[place] = _cell({**known, **noted})
         text = self._faults.document.read_text(encoding="utf-8")
         written = _GENERATED.sub(lambda found: found[1] + self._tables() + found[2], text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.faults.scenarios import connections
-from integration.faults.stage import HASTY, PATIENT
+from integration.faults.stage import PATIENT
 from integration.mysql.faults import fault
-from integration.mysql.scenarios.others import is_gone, patience, server_setting
+from integration.mysql.scenarios.others import RESIGNED, is_gone, patience, server_setting
 from integration.wire import commit, statement
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ async def answer_never_comes(stage: Stage) -> None:
 @fault(GROUP)
 async def commit_arrives_late(stage: Stage) -> None:
     """COMMIT is held up for longer than `attempt_timeout`, and arrives when the rows have been given up."""
-    await stage.open(HASTY)
+    # While the connection is held up, its transaction holds on to the ledger's entry: nobody can tell.
+    await stage.open(RESIGNED)
     held = stage.wire.hold_at(commit())
     writing = stage.begin()
     await held.happened()

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pymysql
 
+from bulkwriter import RetryPolicy
 from integration.eventually import eventually
-from integration.faults.stage import HASTY, PATIENT
+from integration.faults.stage import PATIENT
 from integration.servers.mysql import ROLES
 from integration.servers.mysql_scratch import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bulkwriter import RetryPolicy
     from integration.faults.stage import Stage
 
 _WRITERS = f"information_schema.processlist WHERE user = '{ROLES['writer'][0]}' AND id <> connection_id()"
@@ -24,9 +24,13 @@ _WRITERS = f"information_schema.processlist WHERE user = '{ROLES['writer'][0]}' 
 def patience(stage: Stage) -> RetryPolicy:
     """Return how long to try where an answer is lost and no connection is.
 
-    Without a ledger the writer waits for the answer until `max_time` is over, for nobody else could tell.
+    Without a ledger the writer waits for the answer as long as it may, for nobody else could tell.
     """
-    return PATIENT if stage.ledger else HASTY
+    return PATIENT if stage.ledger else RESIGNED
+
+
+RESIGNED = RetryPolicy(max_time=1, attempt_timeout=2)
+"""Waits neither long for an answer nor for its fate."""
 
 
 @contextlib.asynccontextmanager
