@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from integration.servers.mysql_scratch import MySQLScratch
     from integration.servers.scratch import Scratch
 
 PAGE = ROOT / "docs" / "postgres.md"
 ADDRESS = "postgresql://app:secret@localhost/shop"
+MYSQL_PAGE = ROOT / "docs" / "mysql.md"
+MYSQL_ADDRESS = "mysql://app:secret@localhost/shop"
 
 
 async def test_what_the_page_on_postgresql_shows_is_so(
@@ -35,3 +38,20 @@ def test_every_block_of_the_page_is_run() -> None:
     """None needs anything else."""
     reasons = {block.reason for block in blocks_of(PAGE) if block.language == "python"}
     assert reasons == {"needs PostgreSQL"}
+
+
+async def test_what_the_page_on_mysql_shows_is_so(
+    mysql: MySQLScratch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the table that it shows."""
+    monkeypatch.chdir(tmp_path)
+    (table,) = [block.text for block in blocks_of(MYSQL_PAGE) if block.language == "sql"]
+    await mysql.execute(table)
+    await run_blocks(MYSQL_PAGE, monkeypatch, {"needs MySQL": (MYSQL_ADDRESS, mysql.url)})
+    assert await mysql.value("SELECT COUNT(*) FROM stock") == 3
+
+
+def test_every_block_of_the_page_on_mysql_is_run() -> None:
+    """None needs anything else."""
+    reasons = {block.reason for block in blocks_of(MYSQL_PAGE) if block.language == "python"}
+    assert reasons == {"needs MySQL"}
