@@ -74,12 +74,15 @@ class Attempting:
     def give_up(self) -> Session | None:
         """See that it ends soon: it is not committed if COMMIT has not been sent yet.
 
+        If it has, its answer is the only one there will be, and is still waited for; unless there is a ledger, which
+        could not be asked as long as the transaction holds its entry.
+
         Returns:
             The session that has been dropped in the midst of it, if there is one.
         """
         self._is_given_up = True
         session = self.session
-        if session is None or session.is_ending:
+        if session is None or (session.is_ending and self._parts.book is None):
             return None
         session.drop()
         return session

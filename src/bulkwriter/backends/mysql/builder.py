@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bulkwriter.errors import RowRejectedError
 
 # Values, and bytes, that are encoded in one turn of the loop: about 1 ms of work, also with two batches at once.
-_VALUES_A_STRETCH: Final = 3000
+_VALUES_A_STRETCH: Final = 2000
 _BYTES_A_STRETCH: Final = 128 * 1024
 # Beyond it, a larger statement is no faster, and to copy it on its way out would hold the loop.
 _MOST_BYTES: Final = 512 * 1024

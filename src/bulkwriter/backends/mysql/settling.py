@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Settling:
     """Finds out what became of attempts.
 
-    One that has not sent its COMMIT is ended, and then certainly never will. One that has may still have its answer:
-    it is waited for. An answer that was lost is found in the ledger; without one nobody can know.
+    One that has not sent its COMMIT is ended, and then certainly never will. Of one that has, the ledger tells; without
+    one its answer is waited for, and if that is lost nobody can know.
 
     Args:
         parts: What the backend is made of.
