@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+
 import asyncpg
 import pytest
 
 from bulkwriter import errors as ours
-from bulkwriter.backends.postgres import driver, errors
+from bulkwriter.backends.postgres import PostgresBackend, driver, errors
 
 
 @pytest.mark.parametrize(
@@ -87,3 +89,23 @@ def test_what_the_driver_itself_raises_is_nobodys_fault() -> None:
     told = errors.not_written(wrong, "t")
     assert type(told) is ours.MisconfigurationError
     assert "secret" not in str(told)
+
+
+async def test_a_server_that_cannot_be_reached_is_told_with_the_drivers_error() -> None:
+    """It says why: nobody listens there, say."""
+    # Nobody listens at this port, which is kept for a service that is long gone.
+    backend = PostgresBackend("postgresql://writer:secret@127.0.0.1:1/shop", "t")
+    with pytest.raises(ours.BackendUnavailableError) as raised:
+        await backend.open()
+    assert isinstance(raised.value.__cause__, OSError)
+    assert "secret" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("url", ["postgresql://writer:secret@[::1/shop", "postgresql://writer:x@h:secret/shop"])
+async def test_of_a_url_that_cannot_be_read_nothing_is_told(url: str) -> None:
+    """What the driver says of it quotes a part of it."""
+    with pytest.raises(ours.MisconfigurationError) as raised:
+        await PostgresBackend(url, "t").open()
+    assert raised.value.__cause__ is None
+    said = "".join(traceback.format_exception(raised.value))
+    assert "secret" not in said.replace(url, "")

@@ -249,6 +249,13 @@ async def test_a_closed_backend_can_be_opened_again(database: Database) -> None:
     assert database.read("SELECT count(*) FROM t") == [(3,)]
 
 
+async def test_a_database_that_cannot_be_opened_is_told_with_the_drivers_error(tmp_path: pathlib.Path) -> None:
+    """It says why: a folder is no file, say."""
+    with pytest.raises(NotWrittenError) as raised:
+        await SQLiteBackend(tmp_path, "t").open()
+    assert isinstance(raised.value.__cause__, sqlite3.Error)
+
+
 async def test_a_backend_that_fails_to_open_leaves_no_thread(tmp_path: pathlib.Path) -> None:
     """And can be opened later."""
     before = _sqlite_threads()

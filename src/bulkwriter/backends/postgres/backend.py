@@ -134,7 +134,9 @@ class PostgresBackend(SQLBackend):
             await parts.open()
         except driver.OPENING_ERRORS as error:
             await parts.connections.close(force=True)
-            raise errors.not_opened(error, self.table) from error.__cause__
+            told = errors.not_opened(error, self.table)
+            # What cannot be read of a URL is quoted, and may be its password.
+            raise told from (None if isinstance(error, ValueError) else told.__cause__)
         except BaseException:
             await parts.connections.close(force=True)
             raise

@@ -59,7 +59,8 @@ class Settling:
                     return await self._by_ledger(session.connection, attempt, progress)
                 return await self._by_status(session.connection, progress)
         except driver.ERRORS as error:
-            raise errors.not_written(error, self._table, "settling a batch") from error.__cause__
+            told = errors.not_written(error, self._table, "settling a batch")
+            raise told from told.__cause__
 
     async def _by_status(self, connection: Connection, progress: Progress) -> Reply:
         transaction = progress.transaction

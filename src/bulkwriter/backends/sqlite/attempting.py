@@ -85,7 +85,8 @@ class Attempting:
         try:
             return self._settle(attempt, gave_up)
         except (sqlite3.Error, GaveUpError) as error:
-            raise not_written(error, self._options.table, "settling a batch") from error.__cause__
+            told = not_written(error, self._options.table, "settling a batch")
+            raise told from told.__cause__
         finally:
             self._session.rollback()
 

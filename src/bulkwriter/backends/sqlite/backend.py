@@ -172,7 +172,8 @@ class SQLiteBackend(SQLBackend):
         try:
             session.open()
         except sqlite3.Error as error:
-            raise not_written(error, self.table, "opening the database") from error.__cause__
+            told = not_written(error, self.table, "opening the database")
+            raise told from told.__cause__
         return session.table
 
     async def close(self, *, force: bool = False) -> None:
