@@ -195,6 +195,28 @@ class TestConflicts:
             assert sorted(told([result[key] for result in results])) == expected, key
 
 
+class TestWhatComesLater:
+    """The table is not what it was when the writer was opened."""
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_another_unique_key(self, mysql: MySQLScratch, policy: Any) -> None:
+        """A row that meets another one in it is rejected, and that one is left alone."""
+        await mysql.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(9))")
+        async with opened(mysql, on_conflict=policy) as backend:
+            assert told(await write(backend, "id v", [(3, "x")])) == ["inserted"]
+            await mysql.execute("ALTER TABLE t ADD UNIQUE (v)")
+            answers = await write(backend, "id v", [(5, "x"), (6, "y")])
+        assert told(answers) == ["UniqueViolation", "inserted"]
+        assert await mysql.fetch("SELECT id, v FROM t ORDER BY id") == [{"id": 3, "v": "x"}, {"id": 6, "v": "y"}]
+
+    async def test_the_servers_language(self, mysql: MySQLScratch) -> None:
+        """What a statement says of its rows is read, and a server may say it in any language."""
+        await mysql.execute("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)")
+        async with opened(mysql, on_conflict="update", session={"lc_messages": "'de_DE'"}) as backend:
+            answers = await write(backend, "id v", [(1, 10), (2, 2)])
+        assert told(answers) == ["updated", "unchanged"]
+
+
 class TestReturning:
     """What the database generates goes back to the very row, or is refused."""
 
@@ -227,6 +249,19 @@ class TestReturning:
         await asyncio.gather(*map(work, range(4)))
         stored = {row["id"]: (row["v"], row["w"]) for row in await mysql.fetch("SELECT id, v, w FROM t")}
         assert told_ids == stored
+
+    @pytest.mark.parametrize("ids", [(None, 2, None), (None, 50, None), (7, None, None, 3)], ids=str)
+    @pytest.mark.parametrize("policy", ["error", "skip", "update"])
+    async def test_generated_keys_among_given_ones(
+        self, mysql: MySQLScratch, policy: Any, ids: tuple[int | None, ...]
+    ) -> None:
+        """A key that a row brings moves those that the server makes behind it."""
+        await mysql.execute("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, v int)")
+        async with opened(mysql, on_conflict=policy, returning=("id",)) as backend:
+            answers = await write(backend, "id v", [(key, 10 * place) for place, key in enumerate(ids)])
+        assert told(answers) == ["inserted"] * len(ids)
+        stored = {row["id"]: row["v"] for row in await mysql.fetch("SELECT id, v FROM t")}
+        assert [stored[answer.returned["id"]] for answer in answers] == [10 * place for place in range(len(ids))]
 
     async def test_defaults_beside_a_generated_key(self, mysql: MySQLScratch) -> None:
         """MySQL has no RETURNING: what the database filled in is read back by the key, within the transaction."""

@@ -44,7 +44,8 @@ class KeyOrder:
         Rows without a key are not for this.
         """
         distinct = set(keys)
-        if len(distinct) < len(keys) or None in distinct or not distinct.isdisjoint(self._on_the_way):
+        # Asked the other way round, a set would look at every key that is on its way.
+        if len(distinct) < len(keys) or None in distinct or not self._on_the_way.keys().isdisjoint(distinct):
             return False
         self._on_the_way.update(dict.fromkeys(keys, 1))
         return True

@@ -100,8 +100,12 @@ def check_identity(identity: str) -> None:
     """Check that an identity fits into the ledger.
 
     Raises:
-        MisconfigurationError: It is empty, or too long.
+        MisconfigurationError: It is empty, too long, or ends with a space.
     """
     if not 0 < len(identity) <= LONGEST_IDENTITY:
         message = f"an identity must have 1 to {LONGEST_IDENTITY} characters, not {len(identity)}"
+        raise MisconfigurationError(message)
+    if identity[-1].isspace():
+        # Some databases take it for the same without.
+        message = "an identity must not end with a space"
         raise MisconfigurationError(message)

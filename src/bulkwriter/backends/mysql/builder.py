@@ -155,7 +155,7 @@ class Builder:
         """Return those of the rows that are fit, with what stands between them."""
         try:
             return self._statements.between.join(self._quick_texts(rows, places)).encode(), places
-        except (UnfitError, UnicodeEncodeError):
+        except _UNFIT:
             texts, there = self._slow_texts(rows, places, unfit)
             return self._statements.between.join(texts).encode(), there
 
@@ -164,7 +164,7 @@ class Builder:
         try:
             texts = list(self._quick_texts(rows, places))
             "".join(texts).encode()
-        except (UnfitError, UnicodeEncodeError):
+        except _UNFIT:
             return self._slow_texts(rows, places, unfit)
         return texts, places
 
@@ -174,7 +174,7 @@ class Builder:
             try:
                 texts.append(self._single(rows[place]))
                 there.append(place)
-            except UnfitError as error:
+            except _UNFIT as error:
                 unfit[place] = self._refused(rows[place], error)
         return texts, there
 
@@ -192,13 +192,22 @@ class Builder:
         texts = [kind.literal(value, has_backslashes=self._has_backslashes) for kind, value in pairs]
         return self._statements.template % tuple(["%s"] * len(texts)) % tuple(texts)
 
-    def _refused(self, row: Any, error: UnfitError) -> RowRejectedError:
+    def _refused(self, row: Any, error: Exception) -> RowRejectedError:
         for kind, name, value in zip(self._statements.kinds, self._statements.names, row, strict=True):
             try:
                 kind.literal(value, has_backslashes=self._has_backslashes)
-            except UnfitError as unfit:
-                return self._statements.refused(str(unfit), name)
-        return self._statements.refused(str(error), None)
+            except _UNFIT as unfit:
+                return self._statements.refused(_why(unfit), name)
+        return self._statements.refused(_why(error), None)
+
+
+_UNFIT: Final = (UnfitError, ValueError, OverflowError, TypeError)
+"""What a value may be refused with; beside our own, such as an integer of more digits than Python makes text of."""
+
+
+def _why(error: Exception) -> str:
+    """Return what may be told of an error about a value: never the value itself."""
+    return str(error) if isinstance(error, UnfitError) else f"encoding it failed with {type(error).__name__}"
 
 
 def _too_large(table: str, size: int, most: int) -> RowTooLargeError:

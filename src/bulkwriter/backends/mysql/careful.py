@@ -81,6 +81,9 @@ class CarefulWriting:
         for size in sizes:
             pieces = await task.builder_for(self._statements).groups(task.rows, left, size, task.unfit)
             answers, warnings = await self._flight(pieces, before)
+            if before and isinstance(answers[0], Exception):
+                # What was tried before may still be open.
+                raise answers[0]
             task.check_begun(answers[1:before])
             left = self._judge(pieces, answers[before:], warnings)
             before = 0
@@ -104,7 +107,12 @@ class CarefulWriting:
         if not self._has_warnings:
             return answers + await self._session.answers(len(pieces)), [[] for _ in pieces]
         both = await self._session.answers(2 * len(pieces))
-        told = [[] if isinstance(answer, Exception) else answer.rows or [] for answer in both[1::2]]
+        told: list[list[tuple[Any, ...]]] = []
+        for answer in both[1::2]:
+            if isinstance(answer, Exception):
+                # What was to be known of a row is not: a cluster may have undone all of it.
+                raise answer
+            told.append(answer.rows or [])
         return answers + both[::2], told
 
     def _judge(
@@ -139,6 +147,8 @@ class CarefulWriting:
         if self._statements.mode == "error":
             self._giving_back.note(piece, answer)
         elif self._statements.mode != "delete":
+            if answer.affected == 1 and self._statements.makes_keys:
+                self._giving_back.note(piece, answer)
             self._task.tell(piece.places, self._result(answer))
 
     def _result(self, answer: Answer) -> Any:
@@ -156,7 +166,9 @@ class CarefulWriting:
         if not self._has_warnings:
             self._has_warnings = True
             raise MangledError
-        changing = [(code, said) for _, code, said in warnings if code not in errors.HARMLESS_WARNINGS]
+        # A server with max_error_count = 0 keeps to itself what its warnings were.
+        told = warnings or [("Warning", 0, "the server does not say what its warning is")]
+        changing = [(code, said) for _, code, said in told if code not in errors.HARMLESS_WARNINGS]
         if changing:
             code, said = changing[0]
             self._mangled[piece.places[0]] = errors.mangled(int(code), str(said), self._task.table)

@@ -51,9 +51,31 @@ _ROW_ERRORS: Final[dict[int, type[RowRejectedError]]] = {
     **dict.fromkeys((1451, 1452, 1216, 1217), ForeignKeyViolationError),
     **dict.fromkeys((3819, 4025, 1369, 1748, 1526, 1591), CheckViolationError),
     **dict.fromkeys(
-        (1264, 1265, 1292, 1365, 1366, 1367, 1406, 1411, 1416, 1441, 1690, 1300, 1977, 3854, 3988),
+        (
+            1264,
+            1265,
+            1267,
+            1270,
+            1271,
+            1292,
+            1365,
+            1366,
+            1367,
+            1406,
+            1411,
+            1416,
+            1441,
+            1525,
+            1690,
+            1300,
+            1977,
+            3854,
+            3988,
+        ),
         InvalidValueError,
     ),
+    # A text that the character set of the column does not have, compared with the column.
+    **dict.fromkeys((1267, 1270, 1271), InvalidValueError),
     **dict.fromkeys(range(3140, 3160), InvalidValueError),  # JSON
     **dict.fromkeys((1118, 1153, 1301, 1713, 3950), RowTooLargeError),
 }

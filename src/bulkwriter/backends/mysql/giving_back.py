@@ -39,8 +39,8 @@ class GivingBack:
             return
         if not answer.insert_id:
             return
-        # InnoDB takes all keys of a statement at once, if it knows how many rows it has; a row that brings its own key
-        # takes none. https://dev.mysql.com/doc/refman/8.4/en/innodb-auto-increment-handling.html
+        # InnoDB takes all keys of a statement at once, if it knows how many rows it has; none of them brings its own.
+        # https://dev.mysql.com/doc/refman/8.4/en/innodb-auto-increment-handling.html
         without = [place for place in piece.places if self._statements.lacks_generated_key(self._task.rows[place])]
         step = self._session.server.increment
         self._generated.update({place: answer.insert_id + number * step for number, place in enumerate(without)})

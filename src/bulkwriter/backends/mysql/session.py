@@ -213,7 +213,9 @@ class Session:
 def _pins(options: Options) -> list[str]:
     zone = [] if options.time_zone is None else [f"time_zone = {_plain(options.time_zone)}"]
     chosen = [f"{name} = {value}" for name, value in options.session.items()]
-    settings = ["autocommit = 0", f"sql_mode = {_plain(options.sql_mode)}", *zone, *chosen]
+    # What a statement says of itself is read here: in English, and with its notes.
+    spoken = ["lc_messages = 'en_US'", "sql_notes = 1"]
+    settings = ["autocommit = 0", *spoken, f"sql_mode = {_plain(options.sql_mode)}", *zone, *chosen]
     return [
         "SET NAMES utf8mb4",
         f"SET SESSION {', '.join(settings)}",

@@ -99,8 +99,11 @@ class Statements:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether a row may meet another one by something else than the key, which must be an error."""
-        return self.mode in {"skip", "update"} and self.table.has_other_keys(self.key)
+        """Whether a row could meet another one by something else than the key, which must be an error.
+
+        Also where the table has no other unique key: one may be added at any time, and nothing would tell.
+        """
+        return self.mode in {"skip", "update"}
 
     @property
     def existing(self) -> Lookup:
@@ -116,6 +119,11 @@ class Statements:
             key = self.key if self.has_key else self._generated_key
             self._written = Lookup(self.table, key, self.returning, locks=False)
         return self._written
+
+    @property
+    def makes_keys(self) -> bool:
+        """Whether the server makes the keys of rows that bring none."""
+        return bool(self._generated_key)
 
     def lacks_generated_key(self, row: Sequence[Any]) -> bool:
         """Whether the server makes the key of a row."""
@@ -177,9 +185,7 @@ class Statements:
             return ""
         alias = " AS excluded" if self._server.has_row_alias else ""
         assignments = self._updates() if self.mode == "update" else []
-        if self.is_guarded or not assignments:
-            assignments.insert(0, self._guard())
-        return f"{alias} ON DUPLICATE KEY UPDATE {', '.join(assignments)}"
+        return f"{alias} ON DUPLICATE KEY UPDATE {', '.join([self._guard(), *assignments])}"
 
     def _guard(self) -> str:
         """Return an assignment that changes nothing, and fails for a row that met another one than that of its key."""
@@ -187,8 +193,6 @@ class Statements:
         column = next((name for name in self.key if not table.column(name).is_generated), None)
         column = column or next(found.name for found in table.columns.values() if not found.is_generated)
         held = f"{table.sql_name}.{quoted(column)}"
-        if not self.is_guarded:
-            return f"{quoted(column)} = {held}"
         is_same = same(table.sql_name, self.key, has_row_alias=self._server.has_row_alias)
         return f"{quoted(column)} = IF({is_same}, {held}, {FAIL})"
 

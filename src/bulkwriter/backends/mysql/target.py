@@ -154,10 +154,6 @@ class Table:
         )
         raise misconfigured(message, self.label)
 
-    def has_other_keys(self, key: tuple[str, ...]) -> bool:
-        """Whether a row may collide with another one in something else than this key."""
-        return any(other is None or set(other) != set(key) for other in self.unique_keys.values())
-
 
 async def find_table(session: Session, label: str) -> Table:
     """Look up a table or view, and all that matters of it.

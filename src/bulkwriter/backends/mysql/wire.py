@@ -33,7 +33,8 @@ _MORE_RESULTS: Final = 0x0008
 # Bytes: a system call for each of a thousand commands costs more than all else of them.
 _ENOUGH: Final = 64 * 1024
 
-_DUPLICATES: Final = re.compile(rb"Records: (\d+)\s+Duplicates: (\d+)")
+# "Records: 3  Duplicates: 1  Warnings: 0", in whatever language the server speaks.
+_DUPLICATES: Final = re.compile(rb"\D+(\d+)\D+(\d+)\D+\d+")
 
 
 @dataclasses.dataclass(slots=True)

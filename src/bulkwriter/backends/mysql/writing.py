@@ -52,6 +52,8 @@ class Writing:
 
     async def _write(self) -> None:
         task, session = self._task, self._session
+        if not self._tells_keys():
+            raise NeedsCareError
         places = self._in_order()
         begun = task.begin()
         looked = await self._ask_for_existing(places)
@@ -65,6 +67,17 @@ class Writing:
         for piece, answer in zip(pieces, good(answers[begun + looked :]), strict=True):
             self._tell(piece, answer, existing)
         await self._giving_back.read([place for piece in pieces for place in piece.places])
+
+    def _tells_keys(self) -> bool:
+        """Whether it will be known which keys the server makes, if they are to be given back.
+
+        A key that a row of the same statement brings may move those that are made behind it.
+        """
+        statements, rows = self._statements, self._task.rows
+        if not statements.returning or statements.gives_back or not statements.makes_keys:
+            return True
+        without = sum(map(statements.lacks_generated_key, rows))
+        return not without or (statements.mode == "error" and without == len(rows))
 
     def _in_order(self) -> Sequence[int]:
         """Return the rows in the order of their keys, so that concurrent writers lock them in the same order."""
