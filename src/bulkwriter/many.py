@@ -205,15 +205,18 @@ class ManyRows(OpeningDispatcher):
         """Claim the keys of one caller's batch, if none of them is taken, and no two of its rows have the same."""
         assert self._order is not None
         # It has none if the first delete came while it waited for room.
-        return batch.keys is not None and not self._coalesces and self._order.claim_all(batch.keys)
+        return batch.keys is not None and self._order.claim_all(batch.keys)
 
     def _stretch(self, gathering: Gathering, parts: list[Part]) -> Batch | None:
         """Make a batch that one caller fills by itself.
 
-        ``None`` if the rows do not fill it, or not alike, or if their bytes need a closer look at each.
+        ``None`` if the rows do not fill it, or not alike, or if keys or bytes need a closer look at each: to look at
+        all of a large batch in one turn of the loop would be too much.
         """
         run = joined([run for _, run in parts])
         if run is None or len(run.rows) != self._max_rows:
+            return None
+        if self._order is not None and (self._coalesces or run.keys is None or not self._order.are_free(run.keys)):
             return None
         batch = self._new_batch(run.plan)
         if self._counts_bytes:

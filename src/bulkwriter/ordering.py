@@ -43,12 +43,17 @@ class KeyOrder:
 
         Rows without a key are not for this.
         """
-        distinct = set(keys)
-        # Asked the other way round, a set would look at every key that is on its way.
-        if len(distinct) < len(keys) or None in distinct or not self._on_the_way.keys().isdisjoint(distinct):
+        if not self.are_free(keys):
             return False
         self._on_the_way.update(dict.fromkeys(keys, 1))
         return True
+
+    def are_free(self, keys: Sequence[Hashable | None]) -> bool:
+        """Whether ``claim_all`` would let many rows go."""
+        distinct = set(keys)
+        # Asked the other way round, a set would look at every key that is on its way.
+        is_free = self._on_the_way.keys().isdisjoint(distinct)
+        return is_free and len(distinct) == len(keys) and None not in distinct
 
     def claim_anyway(self, key: Hashable) -> None:
         """Note a row that is on its way already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import struct
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,10 @@ _TAKEN_APART: Final = str.maketrans(
 )
 
 
+_MICROSECONDS: Final = 6
+"""The precision of a moment that Python's are kept with."""
+
+
 class KeyReader:
     """Reads the key of a row's values.
 
@@ -64,8 +69,10 @@ def is_exact(columns: Sequence[Column]) -> bool:
 
 
 def _is_known(column: Column) -> bool:
-    known = kinds.Integer | kinds.Bytes | kinds.Date | kinds.DateTime | kinds.Time | kinds.Decimal
-    return isinstance(column.kind, known)
+    if isinstance(column.kind, kinds.DateTime | kinds.Time):
+        # Of what is beyond its precision, one server rounds and the other cuts it off.
+        return column.precision == _MICROSECONDS
+    return isinstance(column.kind, kinds.Integer | kinds.Bytes | kinds.Date | kinds.Decimal)
 
 
 def folder(column: Column) -> Callable[[Any], Hashable]:
@@ -79,6 +86,8 @@ def _as_it_is(column: Column) -> Callable[[Any], Hashable]:
 
 
 def _without_zeros(column: Column) -> Callable[[Any], Hashable]:
+    if column.type_name != "binary":
+        return column.kind.canonical
     # BINARY(n) fills up with zeros.
     return lambda value: column.kind.canonical(value).rstrip(b"\0")
 
@@ -160,6 +169,6 @@ def _folded(fold: Callable[[Any], Hashable], value: Any) -> Hashable | None:
     if value is None:
         return None
     try:
-        return fold(value)
+        return fold(value.value if isinstance(value, enum.Enum) else value)
     except Exception:  # noqa: BLE001 - the attempt will reject the row, and say why
         return None
