@@ -81,8 +81,14 @@ GOOD: dict[str, list[Any]] = {
 }
 
 
+# Whatever else cannot be copied any more has lost its way.
+NOT_COPIED = {
+    "bit(3)", "int4range", "macaddr", "money", "oid", "pair", "pair[]", "point", "timetz", "tstzrange", "tsvector"
+}  # fmt: skip
+
+
 @contextlib.asynccontextmanager
-async def by_way(scratch: Scratch, way: str) -> AsyncIterator[PostgresBackend]:
+async def by_way(scratch: Scratch, way: str, kind: str) -> AsyncIterator[PostgresBackend]:
     """Open a backend that writes in one way, or skip the test where a type does not go that way."""
     try:
         async with opened(scratch, method="auto" if way == "careful" else way) as backend:
@@ -90,7 +96,8 @@ async def by_way(scratch: Scratch, way: str) -> AsyncIterator[PostgresBackend]:
     except MisconfigurationError as error:
         if "no binary form" not in str(error):
             raise
-        pytest.skip("this type cannot be copied")
+        assert kind in NOT_COPIED, "a type that was copied, and is no longer"
+        pytest.skip(f"no binary form of {kind} is known here, so that it cannot be copied")
 
 
 @pytest.fixture
@@ -113,7 +120,7 @@ async def test_a_value_is_stored_as_it_was_given(types: Scratch, kind: str, way:
     await types.execute(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
     given = [*GOOD[kind], None]
     rows = [(number, _as_text(value) if kind == "point" else value) for number, value in enumerate(given)]
-    async with by_way(types, way) as backend:
+    async with by_way(types, way, kind) as backend:
         assert set(told(await write(backend, "id v", rows, careful=way == "careful"))) == {"inserted"}
     stored = [row["v"] for row in await types.fetch("SELECT v FROM t ORDER BY id")]
     assert [_comparable(value) for value in stored] == [_comparable(value) for value in given]
@@ -148,7 +155,7 @@ async def test_other_objects_stand_for_what_they_hold(types: Scratch, way: str) 
         "CREATE TABLE t (id int PRIMARY KEY, m mood, u uuid, i inet, n numeric, f float8, b int, ba bytea, d short)"
     )
     rows = [(1, Mood.HAPPY, str(SOME_ID), "10.0.0.1", 0.1, 3, True, bytearray(b"x"), "abc")]
-    async with by_way(types, way) as backend:
+    async with by_way(types, way, "the common ones") as backend:
         assert told(await write(backend, "id m u i n f b ba d", rows, careful=way == "careful")) == ["inserted"]
     (row,) = await types.fetch("SELECT * FROM t")
     assert row == {
@@ -163,7 +170,7 @@ async def test_json_is_text_or_any_value(types: Scratch, kind: str, way: str) ->
     """``str`` is JSON text as it is; anything else is written as JSON."""
     await types.execute(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})")
     given = ['{"a": 1}', {"a": [1, None, "ü"]}, [1, {"b": 2}], 5, True, "null", None]
-    async with by_way(types, way) as backend:
+    async with by_way(types, way, kind) as backend:
         rows = list(enumerate(given))
         assert set(told(await write(backend, "id v", rows, careful=way == "careful"))) == {"inserted"}
     *stored, null, nothing = [row["v"] for row in await types.fetch("SELECT v FROM t ORDER BY id")]
@@ -215,7 +222,7 @@ async def test_what_a_column_cannot_hold_is_refused_for_its_row_alone(types: Scr
     rows: list[tuple[Any, ...]] = [(-1, None)]
     for number, value in enumerate(UNFIT[kind]):
         rows += [(2 * number, value), (2 * number + 1, None)]
-    async with by_way(types, way) as backend:
+    async with by_way(types, way, kind) as backend:
         answers = await write(backend, "id v", rows, careful=way == "careful")
     expected = "CheckViolation" if kind == "positive" else "InvalidValue"
     assert told(answers) == ["inserted"] + [expected, "inserted"] * len(UNFIT[kind])

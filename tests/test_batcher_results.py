@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from bulkwriter import AsyncBatcher
+from bulkwriter import AsyncBatcher, OutcomeUnknownError
 from tests.processors import assert_at_rest, kinds
 
 if TYPE_CHECKING:
@@ -324,3 +324,23 @@ async def test_a_batch_is_never_empty() -> None:
         future = batcher.submit(1)
         future.cancel()
     assert seen == []
+
+
+async def test_a_list_that_process_batch_empties_while_its_items_are_told_leaves_nobody_waiting() -> None:
+    """More items than are told in one turn of the loop: those of later turns hear that it is not known."""
+    kept: list[int] = []
+
+    async def process_batch(batch: list[int]) -> list[int]:
+        kept[:] = batch
+        asyncio.get_running_loop().call_soon(kept.clear)
+        return kept
+
+    batcher = AsyncBatcher[int, int](process_batch, max_batch_size=2500)
+    futures = [batcher.submit(number) for number in range(2500)]
+    answers = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 10)
+    assert answers[:1000] == list(range(1000))
+    assert all(isinstance(answer, OutcomeUnknownError) for answer in answers[1000:])
+    figures = batcher.statistics()
+    assert figures.is_balanced
+    assert (figures.succeeded, figures.unknown) == (1000, 1500)
+    await batcher.stop()

@@ -416,6 +416,10 @@ def _set_results(waiters: Sequence[Any], results: Sequence[Any]) -> None:
 
     To ask each before would cost more than the few that were.
     """
+    if len(results) != len(waiters):
+        # A list that process_batch keeps, and has changed since it was counted: map would pass over who is left.
+        message = f"process_batch left {len(results)} results for {len(waiters)} items in the list that it returned"
+        raise ValueError(message)
     settling = map(asyncio.Future.set_result, waiters, results)
     while True:
         try:

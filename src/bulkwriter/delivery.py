@@ -92,7 +92,8 @@ class Delivery:
                 return reply
             reply = [reply.verdict] * len(rows)
         elif set(map(type, reply)) == {WriteResult}:
-            return cast("list[Answer]", reply)
+            # The backend may keep its list and use it again, before everybody has been told.
+            return cast("list[Answer]", list(reply))
         return await self._resolve(attempt, reply, 1, on_settling)
 
     # --- attempt ------------------------------------------------------------------------------------------------

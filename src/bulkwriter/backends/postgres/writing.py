@@ -266,7 +266,8 @@ class Writing:
             return False  # a None among them, or values of different types: then by the database's own order
         self._rows, self._indexes = [self._rows[index] for index in order], order
         self._index_of = dict(zip(keys, range(len(keys)), strict=True))
-        return True
+        # Of two rows with one key, the database says which is which.
+        return len(self._index_of) == len(keys)
 
     async def _begin(self) -> None:
         self._progress.enter()
