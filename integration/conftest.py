@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from integration.servers.postgres import PostgresServer
     from integration.servers.postgres_providers import AnyPostgres
 
+# A check that fails says what it compared, as in a test.
+pytest.register_assert_rewrite("integration.faults.checking")
+
 
 def pytest_report_header() -> list[str]:
     """Say at the top of the run which servers of which version are used, and which must not be missing."""
@@ -132,7 +135,8 @@ async def _forgiving_loop(_watched_loop: None) -> None:
     def forgive(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # A task's is worded otherwise: ours are to look at their errors.
         is_forgotten = context["message"] == "Future exception was never retrieved"
-        is_lost = isinstance(context.get("exception"), asyncpg.PostgresConnectionError)
+        # It says so in its own words, or, of a connection that was still being opened, in Python's.
+        is_lost = isinstance(context.get("exception"), asyncpg.PostgresConnectionError | ConnectionError)
         if strict is not None and not (is_forgotten and is_lost):
             strict(loop, context)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GROUP = "Room and permission"
 
-# More than fits into what is free on the pages that a table has already.
+# One batch, and more than fits into what is free on the pages that a table has already: it is refused as a whole.
 ROWS = 5000
 WRITER = ROLES["writer"][0]
 
@@ -113,7 +113,7 @@ async def _table_on_a_full_disk(stage: Stage, retry: RetryPolicy = PATIENT) -> A
         await stage.create_table(f"DATA DIRECTORY = '{folder}'", role="superuser")
         ballast = folder / "ballast"
         try:
-            await stage.open(retry)
+            await stage.open(retry, max_batch_size=ROWS)
             await asyncio.to_thread(_fill, ballast)
             yield ballast
         finally:
