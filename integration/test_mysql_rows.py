@@ -115,6 +115,22 @@ class TestBadRows:
         assert told(answers).count("inserted") == 1000 - bad
         assert turns <= 6
 
+    async def test_many_rows_that_would_be_changed(self, table: MySQLScratch) -> None:
+        """Where the server would change values and only warn of it, their rows are found together."""
+        rows = [good_row(number) for number in range(1, 201)]
+        for row in rows[::4]:
+            row["name"] = "n" * 101
+        async with (
+            _counting(table) as wire,
+            opened(table, database=table.server.url(port=wire.port, database=table.database), sql_mode="") as backend,
+        ):
+            before = wire.turns
+            answers = await backend.process_batch(rows)
+            turns = wire.turns - before
+        assert told(answers) == ["inserted" if number % 4 else "InvalidValue" for number in range(200)]
+        assert await ids(table) == [0, *(number for number in range(1, 201) if number % 4 != 1)]
+        assert turns <= 8
+
     async def test_nothing_is_stored_by_ignoring_what_is_wrong(self, table: MySQLScratch) -> None:
         """Skipping conflicts skips nothing else, as INSERT IGNORE would, which stores what it has mangled."""
         rows = [good_row(1), {**good_row(2), "name": None}, {**good_row(3), "v": 2**40}, good_row(0), good_row(4)]
@@ -229,6 +245,15 @@ class TestReturning:
         assert told(answers) == ["inserted"] * count
         stored = {row["id"]: row["v"] for row in await mysql.fetch("SELECT id, v FROM t")}
         assert [stored[answer.returned["id"]] for answer in answers] == [10 * number for number in range(1, count + 1)]
+
+    async def test_generated_keys_that_are_further_apart(self, mysql: MySQLScratch) -> None:
+        """As the caller's own setting says, and as servers do that number their rows in turn."""
+        await mysql.execute("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, name varchar(20))")
+        async with opened(mysql, returning=["id"], session={"auto_increment_increment": "7"}) as backend:
+            answers = await write(backend, "name", [(f"n{number}",) for number in range(20)])
+        stored = {row["name"]: row["id"] for row in await mysql.fetch("SELECT * FROM t")}
+        assert [answer.returned["id"] for answer in answers] == [stored[f"n{number}"] for number in range(20)]
+        assert len({number % 7 for number in stored.values()}) == 1
 
     async def test_generated_keys_among_bad_rows_and_other_writers(self, mysql: MySQLScratch) -> None:
         """Each row has its own, whoever takes numbers meanwhile."""

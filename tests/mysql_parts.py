@@ -10,8 +10,8 @@ from bulkwriter.backends.mysql.session import Server
 from bulkwriter.backends.mysql.statements import Statements
 from bulkwriter.backends.mysql.target import Column, Table
 
-MYSQL = Server("MySQL", (8, 4, 0), is_genuine=True, most_bytes=2**20, increment=1, is_read_only=False)
-MARIADB = Server("MariaDB", (10, 11, 0), is_genuine=True, most_bytes=2**20, increment=1, is_read_only=False)
+MYSQL = Server("MySQL", (8, 4, 0), is_genuine=True, most_bytes=2**20, is_read_only=False, place="db:3306:1")
+MARIADB = Server("MariaDB", (10, 11, 0), is_genuine=True, most_bytes=2**20, is_read_only=False, place="db:3306:1")
 
 
 def column(name: str, data_type: str = "int", **facts: Any) -> Column:
@@ -28,6 +28,7 @@ def column(name: str, data_type: str = "int", **facts: Any) -> Column:
         "collation": "utf8mb4_general_ci" if data_type in {"varchar", "text"} else None,
         "scale": None,
         "precision": None,
+        "rounds": True,
         "privileges": frozenset(),
     }
     return Column(**{**known, **facts})
@@ -43,7 +44,7 @@ def table(*columns: Column, keys: dict[str, tuple[str, ...] | None] | None = Non
         columns={found.name: found for found in columns},
         primary_key=keys.get("PRIMARY") or (),
         unique_keys=keys,
-        is_view=False,
+        engine="InnoDB",
         has_triggers=False,
     )
 

@@ -62,7 +62,7 @@ def test_a_rows_fault(
     ("number", "kind", "is_safe"),
     [
         (1213, ours.NotWrittenError, True),
-        (1205, ours.BackendUnavailableError, True),
+        (1205, ours.NotWrittenError, True),
         (1317, ours.BackendUnavailableError, True),
         (1969, ours.BackendUnavailableError, True),
         (1114, ours.BackendUnavailableError, True),

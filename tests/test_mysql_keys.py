@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bulkwriter.backends.mysql.target import Column
 
 NOON = dt.datetime(2024, 1, 1, 12)  # noqa: DTZ001 - as many have them
+UNICODE_TEXT = column("k", "varchar", collation="utf8mb4_unicode_ci")
 BINARY_TEXT = column("k", "varchar", collation="utf8mb4_bin")
 PRICE = column("k", "decimal", scale=1)
 
@@ -24,7 +25,13 @@ EQUAL: list[tuple[Column, Any, Any, bool]] = [
     (column("k", "bigint"), 1, 2, False),
     (column("k", "varchar"), "a", "A ", True),
     (column("k", "varchar"), "a", "b", False),
-    (column("k", "varchar"), "Straße", "STRASSE", True),
+    (UNICODE_TEXT, "Straße", "STRASSE", True),
+    (column("k", "varchar"), "Straße", "STRASE", True),
+    (UNICODE_TEXT, "٣ カッパ", "3 かつは\u309a", True),
+    (UNICODE_TEXT, "å", "aa", False),
+    (column("k", "varchar", collation="utf8mb4_da_0900_ai_ci"), "Å", "aA", True),
+    (column("k", "varchar", collation="latin1_german2_ci"), "Käse", "KAESE", True),
+    (column("k", "varchar", collation="latin1_swedish_ci"), "Ünder", "ynder", True),
     (column("k", "varchar"), "Ærøskøbing", "aeroskobing", True),
     (column("k", "varchar"), "e\u0301a", "\xe9a", True),
     (column("k", "varchar"), "😀", "😁", True),
@@ -42,6 +49,8 @@ EQUAL: list[tuple[Column, Any, Any, bool]] = [
     (column("k", "double"), 0.1, 0.2, False),
     (column("k", "datetime", precision=0), NOON, NOON + dt.timedelta(milliseconds=499), True),
     (column("k", "datetime", precision=0), NOON, NOON + dt.timedelta(seconds=1), False),
+    (column("k", "datetime", precision=0, rounds=False), NOON, NOON + dt.timedelta(milliseconds=999), True),
+    (column("k", "datetime", precision=0, rounds=False), NOON, NOON - dt.timedelta(milliseconds=1), False),
     (column("k", "datetime", precision=6), NOON, NOON + dt.timedelta(microseconds=1), False),
     (column("k", "datetime", precision=6), NOON, NOON.replace(tzinfo=dt.UTC), True),
     (column("k", "time", precision=0), dt.time(1), dt.timedelta(hours=1), True),

@@ -83,7 +83,7 @@ class TestReturning:
     def test_generated_keys_are_derived_only_where_that_is_proven(self) -> None:
         """What only speaks MySQL's language numbers its rows as it likes."""
         assert statements(AUTO, "n", returning=("id",)).written.names == ("id",)
-        tidb = Server("MySQL", (8, 0, 11), is_genuine=False, most_bytes=2**20, increment=1, is_read_only=False)
+        tidb = Server("MySQL", (8, 0, 11), is_genuine=False, most_bytes=2**20, is_read_only=False, place="tidb:4000:0")
         with pytest.raises(MisconfigurationError, match="one after the other"):
             statements(AUTO, "n", returning=("id",), server=tidb)
 

@@ -91,6 +91,33 @@ async def unknown_returned_column(stage: Stage) -> AsyncIterator[MySQLBackend]:
     yield _backend(stage, returning=("nonesuch",))
 
 
+@problem("MyISAM")
+async def no_transactions(stage: Stage) -> AsyncIterator[MySQLBackend]:
+    """The table's engine has no transactions."""
+    await stage.scratch.execute("ALTER TABLE items ENGINE = MyISAM")
+    yield _backend(stage)
+
+
+@problem("MyISAM")
+async def view_without_transactions(stage: Stage) -> AsyncIterator[MySQLBackend]:
+    """The table is a view, of a view, of a table whose engine has no transactions."""
+    await stage.scratch.execute(
+        "CREATE TABLE `od``d` LIKE items",
+        "ALTER TABLE `od``d` ENGINE = MyISAM",
+        "CREATE VIEW inner_items AS SELECT o.id, o.name, o.amount, o.note FROM `od``d` AS o",
+        "CREATE VIEW outer_items AS SELECT * FROM inner_items WHERE id > (SELECT COALESCE(MIN(id), 0) FROM items) - 1",
+    )
+    yield _backend(stage, table="outer_items")
+
+
+@problem("SHOW VIEW|1345")
+async def view_not_to_be_seen(stage: Stage) -> AsyncIterator[MySQLBackend]:
+    """The table is a view, and the user may not see what it is made of."""
+    await stage.scratch.execute("CREATE VIEW seen_items AS SELECT * FROM items")
+    await _revoke(stage, "SHOW VIEW")
+    yield _backend(stage, table="seen_items")
+
+
 @problem("1142|permission|privilege")
 async def no_permission(stage: Stage) -> AsyncIterator[MySQLBackend]:
     """The user may not insert into the table."""

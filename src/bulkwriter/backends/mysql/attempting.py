@@ -50,7 +50,8 @@ class Attempting:
         attempt: The batch.
 
     Attributes:
-        session: The connection it is made on; ``None`` before it has one.
+        session: The connection it is made on; ``None`` before it has one, and when it has given it back.
+        abandoned: One that was lost after COMMIT had been sent: nobody knows how far the server has come.
     """
 
     def __init__(self, parts: Parts, attempt: Attempt) -> None:
@@ -60,6 +61,7 @@ class Attempting:
         self._is_given_up = False
         self._work: Task | None = None
         self.session: Session | None = None
+        self.abandoned: Session | None = None
         self._running: asyncio.Task[Reply] = asyncio.get_running_loop().create_task(self._attempted())
 
     @property
@@ -178,6 +180,7 @@ class Attempting:
         error = error.with_traceback(None)
         is_sent = self.session is not None and self.session.is_ending
         if is_sent and self._work is not None and errors.number_of(error) not in errors.NOT_COMMITTED:
+            self.abandoned = self.session
             return self._work.doubtful(error, can_settle=self._parts.book is not None)
         return Uniform(errors.not_applied(error, self._table), len(self._attempt.rows))
 

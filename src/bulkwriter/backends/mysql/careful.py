@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.mysql import errors
 from bulkwriter.backends.mysql.giving_back import GivingBack
-from bulkwriter.backends.mysql.keys import KeyReader
+from bulkwriter.backends.mysql.keys import KeyReader, in_turns
 from bulkwriter.backends.mysql.writing import changed_of
 from bulkwriter.results import INSERTED, SKIPPED, UNCHANGED, UPDATED
 
@@ -74,7 +74,7 @@ class CarefulWriting:
         task.verdicts.update(self._mangled)
         self._giving_back = GivingBack(task)
         places = [place for place in range(len(task.rows)) if place not in self._mangled and place not in task.unfit]
-        sizes = _GROUPS if self._can_be_grouped(places) else (1,)
+        sizes = _GROUPS if await self._can_be_grouped(places) else (1,)
         left: Sequence[int] = places
         session.send("ROLLBACK")
         before = 1 + task.begin()
@@ -131,7 +131,7 @@ class CarefulWriting:
             if isinstance(answer, Exception) and not errors.is_row_fault(answer):
                 # A deadlock among them has undone all that came before it, and nothing that came behind.
                 raise answer
-        failed: list[int] = []
+        known, failed = len(self._mangled), list[int]()
         for piece, answer, told in zip(pieces, answers, warnings, strict=True):
             if isinstance(answer, Exception) and len(piece.places) > 1:
                 failed += piece.places
@@ -139,6 +139,8 @@ class CarefulWriting:
                 self._task.verdicts[piece.places[0]] = self._rejected(answer)
             else:
                 self._note(piece, answer, told)
+        if len(self._mangled) > known:
+            raise MangledError
         return sorted(failed)
 
     def _note(self, piece: Piece, answer: Answer, warnings: Sequence[tuple[Any, ...]]) -> None:
@@ -158,10 +160,10 @@ class CarefulWriting:
         return INSERTED if answer.affected else stood
 
     def _note_warnings(self, piece: Piece, warnings: Sequence[tuple[Any, ...]]) -> None:
-        """Find the row that a warning is about.
+        """Find the row that a warning is about, and whether it has been stored as something else.
 
         Raises:
-            MangledError: It has been stored as something else; or it must be looked at by itself first.
+            MangledError: Rows must be looked at one by one to know.
         """
         if not self._has_warnings:
             self._has_warnings = True
@@ -172,14 +174,13 @@ class CarefulWriting:
         if changing:
             code, said = changing[0]
             self._mangled[piece.places[0]] = errors.mangled(int(code), str(said), self._task.table)
-            raise MangledError
 
     def _rejected(self, error: Exception) -> Verdict:
         if errors.number_of(error) == errors.SEVERAL_ROWS and self._statements.is_guarded:
             return errors.hits_another(error, self._task.table)
         return errors.rejected(error, self._task.table, self._statements.table.json_columns)
 
-    def _can_be_grouped(self, places: Sequence[int]) -> bool:
+    async def _can_be_grouped(self, places: Sequence[int]) -> bool:
         """Whether rows may be judged in another order than theirs, since none of them stands in another one's way."""
         statements = self._statements
         if self._has_warnings or statements.mode not in {"error", "delete"}:
@@ -189,9 +190,12 @@ class CarefulWriting:
         if statements.table.has_triggers or statements.table.is_view or statements.returning:
             return False
         rows = [self._task.rows[place] for place in places]
-        return not any(self._repeats(key, rows) for key in statements.table.unique_keys.values())
+        for key in statements.table.unique_keys.values():
+            if await self._repeats(key, rows):
+                return False
+        return True
 
-    def _repeats(self, key: tuple[str, ...] | None, rows: Sequence[Any]) -> bool:
+    async def _repeats(self, key: tuple[str, ...] | None, rows: Sequence[Any]) -> bool:
         """Whether two of the rows may have the same values in a unique key."""
         if key is None:
             return True
@@ -201,5 +205,5 @@ class CarefulWriting:
             return any(column.default is not None or column.is_generated for column in missing)
         places = [statements.names.index(name) for name in key]
         reader = KeyReader([statements.columns[place] for place in places], places)
-        keys = [found for found in map(reader.read, rows) if found is not None]
+        keys = [found for found in await in_turns(reader.read, rows) if found is not None]
         return len(set(keys)) < len(keys)

@@ -61,13 +61,19 @@ class Connections:
         if force:
             for session in self._in_use:
                 session.drop()
-        if self._connecting:
-            _, late = await asyncio.wait(self._connecting, timeout=_FORCED_FAREWELL if force else _FAREWELL)
-            for task in late:
-                task.cancel()
-        idle, self._idle = self._idle, []
-        for session in idle:
-            await _close(session, force=force)
+        try:
+            if self._connecting:
+                _, late = await asyncio.wait(self._connecting, timeout=_FORCED_FAREWELL if force else _FAREWELL)
+                for task in late:
+                    task.cancel()
+            while self._idle:
+                await _close(self._idle[-1], force=force)
+                self._idle.pop()
+        finally:
+            # Whoever waits for this may give up.
+            for session in self._idle:
+                session.drop()
+            self._idle.clear()
 
     async def _take(self) -> Session:
         while self._idle:

@@ -88,7 +88,7 @@ _SIGNALLED: Final = (1644, 1645)
 
 _MISCONFIGURED: Final = frozenset({
     1044, 1045, 1046, 1049, 1051, 1054, 1064, 1072, 1109, 1110, 1115, 1136, 1142, 1143, 1146, 1149, 1166, 1193,
-    1227, 1229, 1231, 1232, 1238, 1273, 1288, 1305, 1347, 1348, 1356, 1370, 1393, 1394, 1423, 1442, 1471, 1524,
+    1227, 1229, 1231, 1232, 1238, 1273, 1288, 1305, 1345, 1347, 1348, 1356, 1370, 1393, 1394, 1423, 1442, 1471, 1524,
     1665, 1698, 1776, 1820, 1862, 1906, 2059, 3105, 3118, 3159, 3955,
 })  # fmt: skip
 
@@ -246,8 +246,8 @@ def not_applied(error: BaseException, table: str) -> NotApplied:
 
 
 def _kind_for(number: int) -> type[NotWrittenError]:
-    if number in _DEADLOCKS:
-        return NotWrittenError
+    if number in _DEADLOCKS | _LOCK_TIMEOUTS:
+        return NotWrittenError  # somebody else was first: the database is well
     if number in _THROTTLED:
         return ThrottledError
     return MisconfigurationError if number in _MISCONFIGURED else BackendUnavailableError

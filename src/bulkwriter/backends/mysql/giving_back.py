@@ -57,7 +57,7 @@ class GivingBack:
         written = self._task.written(places)
         keys = [self._key_of(place) for place in written]
         lookup = self._statements.written
-        folded = lookup.folded(keys)
+        folded = await lookup.folded(keys)
         is_clear = None not in folded and len(set(folded)) == len(folded)
         builder = self._task.builder_for(lookup)
         if is_clear:
@@ -68,7 +68,7 @@ class GivingBack:
         for piece, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Exception):
                 raise answer
-            found = lookup.by_key(answer.rows or ())
+            found = await lookup.by_key(answer.rows or ())
             for index in piece.places:
                 values = found.get(folded[index]) if is_clear else next(iter(found.values()), None)
                 if values is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import decimal
 import enum
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkwriter.backends.mysql import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from bulkwriter.backends.mysql.target import Column
 
@@ -35,6 +36,21 @@ _TAKEN_APART: Final = str.maketrans(
     }
 )
 
+_TAILORED: Final[tuple[tuple[tuple[str, ...], Mapping[str, str]], ...]] = (
+    (("general",), {"ß": "s"}),
+    (("german2", "de_pb"), {"ä": "ae", "ö": "oe", "ü": "ue"}),
+    (("danish", "norwegian", "da_0900", "nb_0900", "nn_0900"), {"å": "aa"}),
+    (("swedish", "finnish", "danish", "sv_0900", "da_0900", "nb_0900", "nn_0900"), {"ü": "y"}),
+)
+"""Letters that collations of these names compare by the custom of a language, or by none."""
+
+# Syllables of katakana weigh what those of hiragana do, and small ones what large ones do.
+_KATAKANA, _KATAKANA_END, _TO_HIRAGANA = "\u30a1", "\u30f6", 0x60
+_LARGE_KANA: Final = str.maketrans("ぁぃぅぇぉっゃゅょゎゕゖ", "あいうえおつやゆよわかけ")
+
+
+# Less than 1 ms of work, whatever the key.
+_KEYS_A_TURN: Final = 200
 
 _MICROSECONDS: Final = 6
 """The precision of a moment that Python's are kept with."""
@@ -61,6 +77,15 @@ class KeyReader:
             return _folded(fold, values[place])
         key = tuple([_folded(fold, values[place]) for place, fold in self._parts])
         return None if None in key else key
+
+
+async def in_turns(read: Callable[[Sequence[Any]], Hashable | None], rows: Sequence[Any]) -> list[Hashable | None]:
+    """Return the key of each row, and let the loop do other things meanwhile."""
+    keys = list(map(read, rows[:_KEYS_A_TURN]))
+    for start in range(_KEYS_A_TURN, len(rows), _KEYS_A_TURN):
+        await asyncio.sleep(0)
+        keys += map(read, rows[start : start + _KEYS_A_TURN])
+    return keys
 
 
 def is_exact(columns: Sequence[Column]) -> bool:
@@ -95,7 +120,15 @@ def _without_zeros(column: Column) -> Callable[[Any], Hashable]:
 def _text_folder(column: Column) -> Callable[[Any], Hashable]:
     if column.collation is None:
         return lambda _: _SOMETHING
-    return _fold_exactly(column.kind) if column.collation.endswith("_bin") else _fold_text(column.kind)
+    if column.collation.endswith("_bin"):
+        return _fold_exactly(column.kind)
+    return _fold_text(column.kind, _customs(column.collation))
+
+
+def _customs(collation: str) -> dict[int, str]:
+    """Return how a collation writes the letters that it takes for others than Unicode's rules do."""
+    known = [letters for names, letters in _TAILORED if any(name in collation for name in names)]
+    return str.maketrans({letter: written for letters in known for letter, written in letters.items()})
 
 
 def _fold_exactly(kind: kinds.Kind) -> Callable[[Any], Hashable]:
@@ -103,28 +136,43 @@ def _fold_exactly(kind: kinds.Kind) -> Callable[[Any], Hashable]:
     return lambda value: kind.canonical(value).rstrip(" ")
 
 
-def _fold_text(kind: kinds.Kind) -> Callable[[Any], Hashable]:
+def _fold_text(kind: kinds.Kind, customs: dict[int, str]) -> Callable[[Any], Hashable]:
     def fold(value: Any) -> Hashable:
         text: str = kind.canonical(value)
         if text.isascii() and text.isprintable():
             return text.lower().rstrip(" ")
-        apart = unicodedata.normalize("NFKD", text).casefold().translate(_TAKEN_APART)
-        # Marks, and what cannot be seen, have no weight; in older collations all characters beyond 16 bits are one.
-        seen = [char if char <= "\uffff" else "\ufffd" for char in apart if unicodedata.category(char)[0] not in "MC"]
-        return "".join(seen).rstrip(" ")
+        customary = unicodedata.normalize("NFC", text).lower().translate(customs)
+        apart = unicodedata.normalize("NFKD", customary).casefold().translate(_TAKEN_APART)
+        # Marks, and what cannot be seen, have no weight.
+        seen = [_weighed(char) for char in apart if unicodedata.category(char)[0] not in "MC"]
+        return "".join(seen).translate(_LARGE_KANA).rstrip(" ")
 
     return fold
 
 
+def _weighed(char: str) -> str:
+    """Return what a character that is no letter of ours is taken for."""
+    if char <= "\x7f":
+        return char
+    if _KATAKANA <= char <= _KATAKANA_END:
+        return chr(ord(char) - _TO_HIRAGANA)
+    number = unicodedata.numeric(char, None)
+    if number is not None and number in range(10):
+        return str(int(number))
+    # In older collations all characters beyond 16 bits are one.
+    return char if char <= "\uffff" else "\ufffd"
+
+
 def _rounder(column: Column) -> Callable[[Any], Hashable]:
     kind, step = column.kind, 10 ** (6 - (column.precision or 0))
+    more = step // 2 if column.rounds else 0
 
     def fold(value: Any) -> Hashable:
         held = kind.canonical(value)
         span = held - dt.datetime(1, 1, 1) if isinstance(held, dt.datetime) else held  # noqa: DTZ001 - it has no zone
         microseconds = span // dt.timedelta(microseconds=1)
-        # Half a step is rounded away from zero, or cut off: for both to be equal, up to a step is one.
-        steps: int = (abs(microseconds) + step // 2) // step
+        # Half a step is rounded away from zero; what is cut off is cut off towards it.
+        steps: int = (abs(microseconds) + more) // step
         return steps if microseconds >= 0 else -steps
 
     return fold

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.mysql import errors
-from bulkwriter.backends.mysql.keys import KeyReader
+from bulkwriter.backends.mysql.keys import KeyReader, in_turns
 from bulkwriter.backends.mysql.sql import quoted
 
 if TYPE_CHECKING:
@@ -57,14 +57,16 @@ class Lookup:
         """Return what is said of a value that its column cannot hold."""
         return errors.refused(message, self._table.label, column)
 
-    def folded(self, keys: Iterable[Sequence[Any]]) -> list[Hashable | None]:
+    async def folded(self, keys: Sequence[Sequence[Any]]) -> list[Hashable | None]:
         """Return keys as MySQL compares them."""
-        return [self._reader.read(key) for key in keys]
+        return await in_turns(self._reader.read, keys)
 
-    def by_key(self, rows: Iterable[tuple[Any, ...]]) -> dict[Hashable | None, dict[str, Any]]:
+    async def by_key(self, rows: Sequence[tuple[Any, ...]]) -> dict[Hashable | None, dict[str, Any]]:
         """Return what was found, column by column, by its key."""
         width = len(self.names)
-        return {self._reader.read(row[:width]): dict(zip(self._wanted, row[width:], strict=True)) for row in rows}
+        # The key's columns are the first: the reader looks at no others.
+        found = [dict(zip(self._wanted, row[width:], strict=True)) for row in rows]
+        return dict(zip(await in_turns(self._reader.read, rows), found, strict=True))
 
 
 def matching(key: Iterable[str]) -> str:

@@ -22,9 +22,11 @@ _WITH_ROW_ALIAS: Final = (8, 0, 19)
 _WITH_RETURNING: Final = (10, 5)
 
 _PROBE: Final = (
-    "SELECT @@version, @@version_comment, @@max_allowed_packet, @@auto_increment_increment, UNIX_TIMESTAMP(), "
-    "@@innodb_read_only"
+    "SELECT @@version, @@version_comment, @@max_allowed_packet, @@innodb_read_only, UNIX_TIMESTAMP(), "
+    "CONNECTION_ID(), CONCAT(@@hostname, ':', @@port, ':', @@server_id)"
 )
+_PROBE_PINNED: Final = "SELECT @@auto_increment_increment, @@sql_mode"
+"""What the caller's own settings may have changed."""
 
 # Room for what a statement has beside its rows.
 _MARGIN: Final = 1024
@@ -39,16 +41,20 @@ class Server:
         version: Its version, as numbers.
         is_genuine: Whether it is one of these two, and not something else that speaks as they do.
         most_bytes: The bytes that one command may have.
-        increment: How far generated keys are apart.
         is_read_only: Whether nobody can write to it now.
+        place: Where it is, by its own account: no other server says the same.
+        increment: How far generated keys are apart.
+        rounds: Whether it rounds fractions of seconds for which a column has no room, and does not cut them off.
     """
 
     kind: str
     version: tuple[int, ...]
     is_genuine: bool
     most_bytes: int
-    increment: int
     is_read_only: bool
+    place: str
+    increment: int = 1
+    rounds: bool = True
 
     @property
     def is_mariadb(self) -> bool:
@@ -75,7 +81,7 @@ class Session:
 
     Attributes:
         server: What is at the other end; known from ``enter`` on.
-        number: The session's number on the server.
+        number: The session's number on the server; 0 if something in between has made it up.
         began_at: When it began, in seconds since 1970 by the server's clock.
         is_ending: Whether a COMMIT has been sent that has not been answered: until then nothing can be committed.
         is_at_rest: Whether no transaction is open, and nothing is on its way.
@@ -104,14 +110,20 @@ class Session:
             refuse("the connection must be opened with CLIENT.MULTI_STATEMENTS", self._options.table)
         rows = (await self.run(_PROBE)).rows
         assert rows is not None
-        version, comment, most_bytes, increment, self.began_at, read_only = rows[0]
-        self.server = _server(str(version), str(comment), int(most_bytes), int(increment), bool(read_only))
-        self.number = self._connection.thread_id()
+        version, comment, most_bytes, read_only, self.began_at, number, place = rows[0]
+        self.server = _server(str(version), str(comment), int(most_bytes), str(place), is_read_only=bool(read_only))
+        # A proxy greets with a number of its own, by which the server knows somebody else.
+        self.number = number if number == self._connection.thread_id() else 0
         if self.server.version < _OLDEST[self.server.kind]:
             oldest = ".".join(map(str, _OLDEST[self.server.kind]))
             refuse(f"{self.server.kind} must be at least version {oldest}, not {version}", self._options.table)
         for statement in _pins(self._options):
             await self.run(statement)
+        rows = (await self.run(_PROBE_PINNED)).rows
+        assert rows is not None
+        increment, mode = rows[0]
+        rounds = "TIME_ROUND_FRACTIONAL" in mode if self.server.is_mariadb else "TIME_TRUNCATE_FRACTIONAL" not in mode
+        self.server = dataclasses.replace(self.server, increment=max(1, int(increment)), rounds=rounds)
         self.is_at_rest = True
 
     @property
@@ -229,12 +241,11 @@ def _plain(text: str) -> str:
     return "'" + text.replace("\\", "").replace("'", "''") + "'"
 
 
-def _server(version: str, comment: str, most_bytes: int, increment: int, read_only: bool) -> Server:  # noqa: FBT001
+def _server(version: str, comment: str, most_bytes: int, place: str, *, is_read_only: bool) -> Server:
     kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
     found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
     numbers = tuple(int(number) for number in found.groups() if number) if found else (0,)
     others = ("tidb", "vitess", "planetscale", "oceanbase", "singlestore", "memsql", "starrocks", "doris", "clickhouse")
     said = f"{version} {comment}".lower()
-    return Server(
-        kind, numbers, not any(name in said for name in others), most_bytes - _MARGIN, max(1, increment), read_only
-    )
+    is_genuine = not any(name in said for name in others)
+    return Server(kind, numbers, is_genuine, most_bytes - _MARGIN, is_read_only, place)

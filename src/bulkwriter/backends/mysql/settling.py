@@ -43,7 +43,7 @@ class Settling:
         if attempting is None:
             # It was given up before it had begun.
             return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
-        abandoned = attempting.give_up()
+        abandoned = attempting.give_up() or attempting.abandoned
         if abandoned is not None:
             await self._end(abandoned)
         if self._parts.book is None:
@@ -61,11 +61,14 @@ class Settling:
     async def _end(self, abandoned: Session) -> None:
         """End a session on the server too: until that notices that nobody is there any more, its rows are locked.
 
-        A server that has been started since gives the same number to somebody else.
+        Another server, or one that has been started since, gives the same number to somebody else.
         """
+        if not abandoned.number:
+            return
         with contextlib.suppress(*driver.OPENING_ERRORS, NotWrittenError):
             async with self._parts.connections.session() as session:
-                if await session.server_began_at() <= abandoned.began_at:
+                is_there = session.server.place == abandoned.server.place
+                if is_there and await session.server_began_at() <= abandoned.began_at:
                     await session.run(f"KILL {abandoned.number}")
 
     async def _by_ledger(self, attempt: Attempt) -> Reply:

@@ -146,7 +146,7 @@ class Statements:
             return
         if not self._generated_key:
             refuse(f"table {self.table.label}: returning= needs rows with a key, or a generated one", self.table.label)
-        if not self._server.is_genuine:
+        if not self._server.is_genuine or not self.table.numbers_in_order:
             message = "the server is not known to number the rows of a statement one after the other, which returning= "
             refuse(f"table {self.table.label}: {message}needs for rows without a key", self.table.label)
 

@@ -22,6 +22,9 @@ _TABLE: Final = (
     "LEFT JOIN information_schema.ENGINES AS e ON e.ENGINE = t.ENGINE "
     "WHERE t.TABLE_SCHEMA = {schema} AND t.TABLE_NAME = {table}"
 )
+_VIEW: Final = (
+    "SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {table}"
+)
 _COLUMNS: Final = (
     "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE = 'YES', COLUMN_DEFAULT, EXTRA, GENERATION_EXPRESSION, "
     "COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, NUMERIC_SCALE, DATETIME_PRECISION, PRIVILEGES "
@@ -39,6 +42,8 @@ _JSON_CHECKS: Final = (
     "SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "
     "WHERE CONSTRAINT_SCHEMA = {schema} AND TABLE_NAME = {table}"
 )
+# Both servers keep a view's query in their own words, with each table's whole name.
+_UNDERLYING: Final = re.compile(r"\b(?:from|join) \(*`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`")
 _JSON_CHECK: Final = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)")
 
 
@@ -58,6 +63,7 @@ class Column:
         collation: How text in it is compared; ``None`` if it is no text.
         scale: The digits behind its point.
         precision: The digits of its fractions of seconds.
+        rounds: Whether the server rounds to these, and does not cut off the others.
         privileges: What this user may do with it.
     """
 
@@ -72,6 +78,7 @@ class Column:
     collation: str | None
     scale: int | None
     precision: int | None
+    rounds: bool
     privileges: frozenset[str]
 
 
@@ -86,7 +93,7 @@ class Table:
         columns: By name, in order.
         primary_key: The columns of the primary key; empty if there is none.
         unique_keys: The columns of each unique index, by its name; ``None`` for one of prefixes or expressions.
-        is_view: Whether it is a view.
+        engine: What keeps it; ``None`` for a view.
         has_triggers: Whether a trigger may change a row before it is written.
     """
 
@@ -96,8 +103,18 @@ class Table:
     columns: Mapping[str, Column]
     primary_key: tuple[str, ...]
     unique_keys: Mapping[str, tuple[str, ...] | None]
-    is_view: bool
+    engine: str | None
     has_triggers: bool
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is a view."""
+        return self.engine is None
+
+    @property
+    def numbers_in_order(self) -> bool:
+        """Whether its engine is known to give the rows of one statement consecutive keys."""
+        return self.engine == "InnoDB"
 
     @property
     def sql_name(self) -> str:
@@ -197,14 +214,14 @@ def _meanings(label: str) -> list[tuple[str | None, str]]:
 
 
 async def _described(session: Session, label: str, row: tuple[Any, ...]) -> Table:
-    schema, name, kind, engine, transactions = row
+    schema, name, kind, engine, _ = row
     if kind not in {"BASE TABLE", "VIEW"}:
         refuse(f"{label!r} is neither a table nor a view: nothing can be inserted into it", label)
-    if kind == "BASE TABLE" and transactions != "YES":
-        refuse(f"table {label}: its engine {engine} has no transactions, so that nothing could be undone", label)
+    await _check_transactions(session, label, [row])
     names = _names(session, schema, name)
     json_columns = await _json_columns(session, names)
-    columns = {found[0]: _column(found, json_columns) for found in await _rows(session, _COLUMNS, names)}
+    rounds = session.server.rounds
+    columns = {found[0]: _column(found, json_columns, rounds) for found in await _rows(session, _COLUMNS, names)}
     indexes = await _rows(session, _INDEXES, names)
     ((triggers,),) = await _rows(session, _TRIGGERS, names)
     keys = _unique_keys(indexes)
@@ -215,9 +232,44 @@ async def _described(session: Session, label: str, row: tuple[Any, ...]) -> Tabl
         columns=columns,
         primary_key=keys.get("PRIMARY") or (),
         unique_keys=keys,
-        is_view=kind == "VIEW",
+        engine=engine if kind == "BASE TABLE" else None,
         has_triggers=bool(triggers),
     )
+
+
+async def _check_transactions(session: Session, label: str, rows: list[tuple[Any, ...]]) -> None:
+    """See that all that is written to can be undone: a table, or those that a view is made of.
+
+    Raises:
+        MisconfigurationError: It cannot, or this user may not see whether it can.
+    """
+    known: set[tuple[str, str]] = set()
+    while rows:
+        schema, name, kind, engine, transactions = rows.pop()
+        if kind != "VIEW" and transactions != "YES":
+            message = (
+                f"table {label}: the engine {engine} of {name!r} has no transactions, so that nothing could be undone"
+            )
+            refuse(message, label)
+        if kind != "VIEW" or (schema, name) in known:
+            continue
+        known.add((schema, name))
+        underlying = await _underlying(session, schema, name)
+        found = [await _rows(session, _TABLE, _names(session, *each)) for each in underlying]
+        if not all(found):
+            message = "and needs SHOW VIEW and a privilege on its tables for that"
+            refuse(
+                f"table {label}: this user cannot see whether what is behind the view can be undone, {message}", label
+            )
+        rows += [row for (row, *_) in found]
+
+
+async def _underlying(session: Session, schema: str, name: str) -> list[tuple[str, str]]:
+    """Return the databases and names of what a view is made of; a name that is nobody's if that must not be seen."""
+    ((definition,),) = await _rows(session, _VIEW, _names(session, schema, name)) or [("",)]
+    found = _UNDERLYING.findall(definition or "")
+    unquoted = [(schema.replace("``", "`"), table.replace("``", "`")) for schema, table in found]
+    return unquoted or [("", "")]
 
 
 async def _json_columns(session: Session, names: Mapping[str, str]) -> set[str]:
@@ -237,7 +289,7 @@ def _unique_keys(indexes: list[tuple[Any, ...]]) -> dict[str, tuple[str, ...] | 
     return keys
 
 
-def _column(row: tuple[Any, ...], json_columns: set[str]) -> Column:
+def _column(row: tuple[Any, ...], json_columns: set[str], rounds: bool) -> Column:  # noqa: FBT001 - the server's
     name, data_type, full_type, nullable, default, extra, generated, collation, _, scale, precision, privileges = row
     flags = str(extra or "").lower()
     return Column(
@@ -253,5 +305,6 @@ def _column(row: tuple[Any, ...], json_columns: set[str]) -> Column:
         collation=collation,
         scale=scale,
         precision=precision,
+        rounds=rounds,
         privileges=frozenset(str(privileges or "").lower().split(",")) - {""},
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.mysql import errors
 from bulkwriter.backends.mysql.giving_back import GivingBack
+from bulkwriter.backends.mysql.keys import in_turns
 from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Writing:
         task, session = self._task, self._session
         if not self._tells_keys():
             raise NeedsCareError
-        places = self._in_order()
+        places = await self._in_order()
         begun = task.begin()
         looked = await self._ask_for_existing(places)
         pieces: list[Piece] = []
@@ -63,7 +64,7 @@ class Writing:
             pieces.append(piece)
         answers = await session.answers(begun + looked + len(pieces))
         task.check_begun(answers[:begun])
-        existing = self._existing(good(answers[begun : begun + looked])) if looked else None
+        existing = await self._existing(good(answers[begun : begun + looked])) if looked else None
         for piece, answer in zip(pieces, good(answers[begun + looked :]), strict=True):
             self._tell(piece, answer, existing)
         await self._giving_back.read([place for piece in pieces for place in piece.places])
@@ -79,7 +80,7 @@ class Writing:
         without = sum(map(statements.lacks_generated_key, rows))
         return not without or (statements.mode == "error" and without == len(rows))
 
-    def _in_order(self) -> Sequence[int]:
+    async def _in_order(self) -> Sequence[int]:
         """Return the rows in the order of their keys, so that concurrent writers lock them in the same order."""
         rows = self._task.rows
         places = range(len(rows))
@@ -87,7 +88,7 @@ class Writing:
         if self._statements.mode == "error" or read is None:
             return places
         try:
-            return sorted(places, key=lambda place: read(rows[place]))  # type: ignore[arg-type, return-value]
+            return sorted(places, key=(await in_turns(read, rows)).__getitem__)  # type: ignore[arg-type]
         except TypeError:
             return places  # a None among them, or values of different types
 
@@ -145,13 +146,13 @@ class Writing:
         places = self._statements.key_places
         return [tuple([row[place] for place in places]) for row in self._task.rows]
 
-    def _existing(self, answers: Sequence[Answer]) -> set[int]:
+    async def _existing(self, answers: Sequence[Answer]) -> set[int]:
         """Return the places of the rows whose key was there; fewer than there are, if it is not certain which."""
         lookup = self._statements.existing
-        by_key = {key: place for place, key in enumerate(lookup.folded(self._keys()))}
+        by_key = {key: place for place, key in enumerate(await lookup.folded(self._keys()))}
         if len(by_key) < len(self._task.rows):
             return set()
-        there = [key for answer in answers for key in lookup.by_key(answer.rows or ())]
+        there = [key for answer in answers for key in await lookup.by_key(answer.rows or ())]
         return {by_key[key] for key in there if key in by_key}
 
 

@@ -176,8 +176,9 @@ def not_applied(error: BaseException, table: str) -> NotApplied:
 
 
 def _kind_for(code: str) -> type[NotWrittenError]:
-    if code.startswith("40"):
-        return NotWrittenError  # a deadlock, or a transaction that could not be serialized
+    if code.startswith("40") or code == "55P03":
+        # A deadlock, a transaction that could not be serialized, a lock not had in time: the database is well.
+        return NotWrittenError
     if code == "53300":
         return ThrottledError  # too many connections
     is_wrong = code.startswith(_MISCONFIGURED) and code not in {"42P05", "26000", "0A000"}
