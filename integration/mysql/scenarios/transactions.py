@@ -15,8 +15,10 @@ from integration.mysql.scenarios.others import (
     rival,
     server_setting,
     table_locked,
+    writing_connections,
 )
 from integration.servers.mysql_scratch import run
+from integration.wire import commit
 
 if TYPE_CHECKING:
     from integration.faults.stage import Stage
@@ -25,6 +27,9 @@ GROUP = "Transactions"
 
 # At the rival's REPEATABLE READ it locks the gaps between rows as well, so that nobody can insert.
 _LOCK_ROWS = "SELECT * FROM items FOR UPDATE"
+
+# What it waits for: MySQL calls it the commit lock, MariaDB the backup lock.
+_STUCK = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for %% lock'"
 
 
 @fault(GROUP, ways=("upsert",))
@@ -94,3 +99,31 @@ async def query_killed(stage: Stage) -> None:
         await eventually(is_refused)
         await run(other, "ROLLBACK")
         await writing
+
+
+@fault(GROUP)
+async def commit_stuck(stage: Stage) -> None:
+    """COMMIT waits on the server for a lock on all of it (`FLUSH TABLES WITH READ LOCK`), and the connection is lost."""
+    await stage.open()
+    (number,) = await writing_connections(stage)
+    held = stage.wire.freeze_at(commit())
+    writing = stage.begin()
+    await held.happened()
+    async with stage.scratch.connect("superuser") as other:
+        await run(other, "FLUSH TABLES WITH READ LOCK")
+        stage.wire.thaw()
+
+        async def is_stuck() -> bool:
+            return bool(await stage.scratch.value(f"{_STUCK} AND id = {number}", role="superuser"))
+
+        await eventually(is_stuck)
+        stage.wire.cut()
+
+        async def is_ended() -> bool:
+            return number not in await writing_connections(stage)
+
+        if stage.ledger:
+            # Without one there is nobody to be asked, and nothing to be gained by it.
+            await eventually(is_ended)
+        await run(other, "UNLOCK TABLES")
+    await writing
