@@ -58,3 +58,9 @@ class OverrunningPostgres(Overrunning, PostgresBackend):
 
 class OverrunningMySQL(Overrunning, MySQLBackend):
     """MariaDB or MySQL."""
+
+    @property
+    def has_lost_connections(self) -> bool:
+        """Whether no connection is left that a batch could be sent on."""
+        assert self._parts is not None
+        return not any(session.is_usable for session in self._parts.connections._idle)

@@ -15,6 +15,7 @@ async def cut_while_idle(stage: Stage) -> None:
     """The connection is cut between two batches."""
     await stage.open()
     assert stage.wire.cut()
+    await stage.has_noticed()
     await stage.write()
 
 

@@ -24,7 +24,8 @@ async def gone_away_after_idle(stage: Stage) -> None:
     async with server_setting(stage, "wait_timeout", 1):
         await stage.open(PATIENT)
         await is_gone(stage)
-        await stage.write()
+    await stage.has_noticed()
+    await stage.write()
 
 
 @fault(GROUP)

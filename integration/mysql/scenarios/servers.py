@@ -20,6 +20,7 @@ async def killed_while_idle(stage: Stage) -> None:
     """An administrator ends the connection (`KILL`) between two batches."""
     await stage.open()
     await _kill_connections(stage)
+    await stage.has_noticed()
     await stage.write()
 
 

@@ -103,7 +103,7 @@ async def query_killed(stage: Stage) -> None:
 
 @fault(GROUP)
 async def commit_stuck(stage: Stage) -> None:
-    """COMMIT waits on the server for a lock on all of it (`FLUSH TABLES WITH READ LOCK`), and the connection is lost."""
+    """COMMIT waits on the server for a lock on all of it (`FLUSH TABLES WITH READ LOCK`), and the wire is cut."""
     await stage.open()
     (number,) = await writing_connections(stage)
     held = stage.wire.freeze_at(commit())
