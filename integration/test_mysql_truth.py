@@ -8,6 +8,7 @@ import functools
 import random
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiomysql
 import pytest
@@ -240,7 +241,10 @@ class TestOpening:
 
     async def test_a_wrong_password_is_not_shown(self, table: MySQLScratch) -> None:
         """The message names the user, and no password."""
-        backend = MySQLBackend(table.url.replace("writer%27s", "somebody%27s"), "t")
+        address = urlsplit(table.url)
+        _, _, host = address.netloc.rpartition("@")
+        wrong = address._replace(netloc=f"{address.username}:somebody@{host}").geturl()
+        backend = MySQLBackend(wrong, "t")
         with pytest.raises(MisconfigurationError) as raised:
             await backend.open()
         assert "somebody" not in str(raised.value)
