@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,3 +100,12 @@ def test_nothing_is_installed_where_we_may_not(monkeypatch: pytest.MonkeyPatch) 
     servers.install_servers()
     assert [arguments[0] for arguments in asked] == ["update", "install"]
     assert asked[1][-1] == "pgbouncer"
+
+
+def test_a_run_that_hangs_is_killed_and_named() -> None:
+    """With what it had said until then."""
+    script = "import time; print('so far', flush=True); time.sleep(60)"
+    done = run_tests.run_within(1, [sys.executable, "-c", script], {}, is_alone=False)
+    assert done.returncode < 0
+    assert "so far" in done.stdout
+    assert run_tests._bad_news(done.stdout) == ["ERROR it was killed after 1 seconds"]

@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,9 @@ SUITES = {"integration": "integration", "tests": "test"}
 
 LOOPS = ("asyncio", "eager", "uvloop")
 EAGER_TASKS_SINCE = (3, 12, 0)
+
+LONGEST = 3600.0
+"""Seconds that a run may take: one that hangs for ever would keep everybody from hearing what it was."""
 
 NOTHING_SELECTED = 5
 """What pytest returns when no test was selected."""
@@ -81,16 +85,31 @@ class Run:
         # Runs that go side by side would write to one cache at the same time.
         cache = f"cache_dir={self.environment.path / 'pytest-cache' / self.loop}"
         color = "yes" if sys.stdout.isatty() else "no"
+        command = [str(self.environment.python), "-m", "pytest", "-o", cache, f"--color={color}", *folder, *selected]
+        return run_within(LONGEST, command, self.variables, is_alone=is_alone)
+
+
+def run_within(
+    seconds: float, command: Sequence[str], variables: dict[str, str], *, is_alone: bool
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and return how it went; one that takes too long is killed, and says so where failures are named."""
+    try:
         return subprocess.run(
-            [self.environment.python, "-m", "pytest", "-o", cache, f"--color={color}", *folder, *selected],
+            command,
             cwd=ROOT,
-            env=self.variables,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=None if is_alone else subprocess.PIPE,
             stderr=None if is_alone else subprocess.STDOUT,
             text=True,
             check=False,
+            timeout=seconds,
         )
+    except subprocess.TimeoutExpired as error:
+        said = f"{(error.output or b'').decode(errors='replace')}\nERROR it was killed after {seconds:.0f} seconds"
+        if is_alone:
+            print(said)
+        return subprocess.CompletedProcess(command, -signal.SIGKILL, said)
 
 
 def main() -> int:
