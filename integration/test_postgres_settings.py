@@ -68,14 +68,17 @@ async def table(postgres: Scratch) -> Scratch:
     return postgres
 
 
+@pytest.mark.parametrize("batch", [3, 1])
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-async def test_what_is_given_is_what_is_stored(table: Scratch, settings: dict[str, str]) -> None:
-    """On every way, the quick one and the careful one; and what is deleted is gone."""
+async def test_what_is_given_is_what_is_stored(table: Scratch, settings: dict[str, str], batch: int) -> None:
+    """On every way, the quick one and the careful one, together and alone; and what is deleted is gone."""
     for name, options in WAYS.items():
         ways = [False] if name == "copy" else [False, True]
         async with opened(table, server_settings=settings, **options) as backend:
             for careful in ways:
-                answers = await write(backend, COLUMNS, ROWS, careful=careful)
+                answers = []
+                for start in range(0, len(ROWS), batch):
+                    answers += await write(backend, COLUMNS, ROWS[start : start + batch], careful=careful)
                 assert told(answers) == ["inserted"] * 3, (name, careful, answers)
                 assert _plain(await table.fetch("SELECT * FROM t ORDER BY i")) == ROWS, (name, careful)
                 if name == "returning":

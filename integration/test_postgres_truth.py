@@ -15,6 +15,7 @@ from bulkwriter import (
     CheckViolationError,
     MisconfigurationError,
     NotWrittenError,
+    Outcome,
     OutcomeUnknownError,
     RetryPolicy,
     WriteResult,
@@ -118,6 +119,33 @@ class TestTheWire:
         assert fault.hits == 1
         assert told(answers) == ["inserted"] * 50
         assert await stored(table) == [0, 1, 2, *range(10, 60)]
+
+    @LEDGER
+    @pytest.mark.parametrize("moment", BREAKS)
+    async def test_a_row_alone_is_stored_once_and_its_caller_knows(
+        self, table: Scratch, wire: Wire, moment: str, *, ledger: bool
+    ) -> None:
+        """Its BEGIN travels with it, and its COMMIT when the number of its transaction is known."""
+        url = table.server.url(port=wire.port)
+        async with watched(table, url, ledger=ledger) as (writer, backend):
+            assert (await writer.insert({"id": 1, "v": "first"})).outcome is Outcome.INSERTED
+            fault = BREAKS[moment](wire)
+            call = asyncio.ensure_future(writer.insert({"id": 2, "v": "second"}))
+            await fault.happened()
+            if moment == SILENT:
+                backend.overrun()
+            assert (await call).outcome is Outcome.INSERTED
+        assert fault.hits == 1
+        assert await stored(table) == [1, 2]
+
+    async def test_rows_alone_among_bad_ones(self, table: Scratch) -> None:
+        """An error ends a transaction that began with its row, and the next one begins anew."""
+        async with writing(table) as writer:
+            answers = []
+            for number, text in enumerate(["a", "bad", "b", "bad", "c"]):
+                answers += await answers_of(writer, [{"id": number, "v": text}])
+        assert told(answers) == ["inserted", "CheckViolation", "inserted", "CheckViolation", "inserted"]
+        assert await stored(table) == [0, 2, 4]
 
     @pytest.mark.parametrize("moment", ["in the middle of the data", "at the end of the data"])
     async def test_a_cut_within_a_copy_is_tried_again(self, table: Scratch, wire: Wire, moment: str) -> None:

@@ -134,7 +134,7 @@ class Connections:
             self._is_behind_a_pooler = True
             await _close(connection, force=True)
             return await self._connected()
-        return Session(connection)
+        return Session(connection, keeps_statements=size != 0)
 
     async def _give_back(self, session: Session) -> None:
         connection = session.connection

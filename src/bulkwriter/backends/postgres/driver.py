@@ -50,6 +50,9 @@ class Connection(Protocol):
     async def executemany(self, command: str, args: Sequence[Sequence[Any]]) -> None:
         """Run a command once for each set of arguments."""
 
+    async def prepare(self, query: str) -> Statement:
+        """Prepare a statement."""
+
     async def copy_to_table(
         self,
         table_name: str,
@@ -75,6 +78,13 @@ class Connection(Protocol):
 
     def get_server_pid(self) -> int:
         """Return the process that serves it."""
+
+
+class Statement(Protocol):
+    """A prepared statement."""
+
+    async def fetch(self, *args: Any) -> list[Row]:
+        """Return the rows of it."""
 
 
 class Pool(Protocol):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bulkwriter.backends.postgres import driver
+from bulkwriter.backends.postgres import ahead, driver
 from bulkwriter.backends.postgres.errors import RolledBackError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from bulkwriter.backends.postgres.driver import Connection
+    from bulkwriter.backends.postgres.driver import Connection, Row, Statement
 
 INCARNATION: Final = (
     "extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text || '/' || "
@@ -19,11 +19,14 @@ INCARNATION: Final = (
 """Which run of the server it is. A crash of one process restarts all others without a new start time of the first; but
 the figures are reset then: https://www.postgresql.org/docs/current/monitoring-stats.html."""
 
-IDENTIFY: Final = f"SELECT pg_catalog.pg_current_xact_id()::text, {INCARNATION}"
-"""Tells the number of a transaction, and the run of the server that gave it."""
+IDENTITY: Final = f"pg_catalog.pg_current_xact_id()::text, {INCARNATION}"
+"""The number of a transaction, and the run of the server that gave it."""
 
 ARRAYS_WITH_NULL: Final = "; SET LOCAL array_nulls = on"
 """Else, where a session has it off, NULL in an array's text is taken for the word."""
+
+# Statements that are kept prepared: a writer has one or two for each set of columns.
+_MOST_STATEMENTS: Final = 32
 
 
 class Transaction:
@@ -48,14 +51,18 @@ class Session:
 
     Args:
         connection: The connection.
+        keeps_statements: Whether statements may be prepared on it and kept: it is nobody else's, and there is no pooler
+            before the server.
 
     Attributes:
         is_at_rest: Whether no transaction is open, and nothing is on its way: it may be used for something else.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, keeps_statements: bool = False) -> None:
         self.connection = connection
         self.is_at_rest: bool = True
+        self._sends_ahead = keeps_statements and ahead.can_send(connection)
+        self._statements: dict[str, Statement] = {}
 
     def drop(self) -> None:
         """Drop the connection, whatever it is doing."""
@@ -66,6 +73,31 @@ class Session:
         """Begin a transaction, with some settings of its own."""
         self.is_at_rest = False
         await self.connection.execute(f"BEGIN{with_settings}")
+
+    async def fetch(self, sql: str, values: Sequence[Any], with_settings: str = "") -> list[Row]:
+        """Run a statement and return its rows; if no transaction is open, in a new one, with some settings of its own.
+
+        A new one takes no round trip of its own where that is possible.
+        """
+        if not self.is_at_rest or not self._sends_ahead:
+            if self.is_at_rest:
+                await self.begin(with_settings)
+            return await self.connection.fetch(sql, *values)
+        self.is_at_rest = False
+        statement = self._statements.get(sql) or await self._prepare(sql)
+        try:
+            return await ahead.fetch(self.connection, f"BEGIN{with_settings}", statement, values)
+        except driver.ServerError:
+            # It may be the statement that is out of date.
+            self._statements.pop(sql, None)
+            raise
+
+    async def _prepare(self, sql: str) -> Statement:
+        """Prepare a statement, and keep it."""
+        if len(self._statements) >= _MOST_STATEMENTS:
+            self._statements.clear()
+        statement = self._statements[sql] = await self.connection.prepare(sql)
+        return statement
 
     async def begin_with_copy(
         self, table: tuple[str, str], columns: Sequence[str], source: AsyncIterator[bytes]
@@ -84,7 +116,7 @@ class Session:
         Returns:
             That.
         """
-        row = await self.connection.fetchrow(f"{IDENTIFY}, {besides}")
+        row = await self.connection.fetchrow(f"SELECT {IDENTITY}, {besides}")
         assert row is not None
         transaction.number, transaction.incarnation, answer = row
         return answer

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres.errors import refuse
 from bulkwriter.backends.postgres.keys import are_told
-from bulkwriter.backends.postgres.kinds import Interval, Kind, Moment, Numeric, Time, Timestamp
-from bulkwriter.backends.postgres.session import IDENTIFY
+from bulkwriter.backends.postgres.kinds import Array, Composite, Interval, Kind, Moment, Numeric, Time, Timestamp
+from bulkwriter.backends.postgres.session import ARRAYS_WITH_NULL, IDENTITY
 from bulkwriter.backends.postgres.sql import quoted
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Statements:
         returning: The columns to give back.
         may_decline: Whether an update may be declined by ``update_where``.
         outcome: SQL that says, in RETURNING, what became of a row.
+        settings: SQL for the settings that the transaction needs.
     """
 
     def __init__(self, table: Table, options: Options, operation: Operation, columns: tuple[str, ...]) -> None:
@@ -73,6 +74,8 @@ class Statements:
         self.is_told_by_key: bool = self.has_key and are_told([self.columns[place] for place in self.key_places])
         self._names = ", ".join(map(quoted, self.names))
         self.outcome: str = self._outcome()
+        has_arrays = any(isinstance(kind, Array | Composite) for kind in self.kinds)
+        self.settings: str = ARRAYS_WITH_NULL if has_arrays else ""
         self._inserts: dict[bool, str] = {}
 
     # -- many rows
@@ -97,7 +100,7 @@ class Statements:
             return self._insert_told(is_sorted=is_sorted)
         if not self.returning:
             insert = f"INSERT INTO {self.table.sql_name} ({self._names}) {self._overriding}{self._rows('u.o')}"
-            return f"WITH w AS ({insert} RETURNING 1) {IDENTIFY}, (SELECT count(*) FROM w)"
+            return f"WITH w AS ({insert} RETURNING 1) SELECT {IDENTITY}, (SELECT count(*) FROM w)"
         # Not into foreign tables, which MERGE does not know; a view counts as one that may swallow rows.
         if self.table.version >= _WITH_MERGE_RETURNING and (self.table.is_table or self.table.may_swallow_inserts):
             return self._merge()
@@ -106,6 +109,11 @@ class Statements:
             f"WITH w AS ({insert} RETURNING {self._given_back}) "
             f"SELECT row_number() OVER () AS o, '{INSERTED}', count(*) OVER (), w.* FROM w"
         )
+
+    @functools.cached_property
+    def insert_one(self) -> str:
+        """The statement that writes one row of a plain insert, given its values; it answers as ``insert`` does."""
+        return f"{self.execute_many()} RETURNING {IDENTITY}, 1"
 
     @functools.cached_property
     def insert_by_key(self) -> str:

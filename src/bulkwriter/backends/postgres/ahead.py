@@ -1,0 +1,58 @@
+"""Commands that travel in front of a statement: they begin its transaction without a round trip of their own.
+
+asyncpg waits for the answer to each command before it sends the next. What is written to its transport in the moment
+before a prepared statement is, arrives with that, and the server answers both at once:
+https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING. asyncpg passes over the answers to
+commands that return no rows; an error of theirs it raises as the statement's own, which the server then leaves out.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bulkwriter.backends.postgres.driver import Connection, Row, Statement
+
+
+def can_send(connection: Connection) -> bool:
+    """Whether the transport of a connection can be reached, which asyncpg keeps to itself."""
+    return callable(getattr(getattr(connection, "_transport", None), "write", None))
+
+
+async def fetch(connection: Connection, commands: str, statement: Statement, values: Sequence[Any]) -> list[Row]:
+    """Run commands and then a prepared statement, in one round trip.
+
+    Args:
+        connection: The connection; nothing may be on its way.
+        commands: What to run first, with semicolons in between.
+        statement: The statement.
+        values: Its parameters.
+
+    Returns:
+        The rows of the statement.
+    """
+    connection._transport.write(_messages(commands))  # type: ignore[attr-defined]  # noqa: SLF001 - see can_send
+    return await statement.fetch(*values)
+
+
+@functools.cache
+def _messages(commands: str) -> bytes:
+    """Return the messages that run commands, without the Sync that would ask for the answers and end an error."""
+    return b"".join(map(_command, commands.split(";")))
+
+
+def _command(sql: str) -> bytes:
+    # Unnamed, without parameters: https://www.postgresql.org/docs/current/protocol-message-formats.html
+    parse = b"\0" + sql.strip().encode() + b"\0" + struct.pack("!h", 0)
+    bind = b"\0\0" + struct.pack("!hhh", 0, 0, 0)
+    execute = b"\0" + struct.pack("!i", 0)
+    return _message(b"P", parse) + _message(b"B", bind) + _message(b"E", execute)
+
+
+def _message(kind: bytes, payload: bytes) -> bytes:
+    return kind + struct.pack("!i", 4 + len(payload)) + payload
