@@ -98,7 +98,10 @@ class Flights(Intake):
         try:
             self._before_pump()
             self._admit()
-            while self._taken_slots < self._slots_open() and (batch := self._next_batch()) is not None:
+            while self._queue and self._taken_slots < self._slots_open():
+                batch = self._next_batch()
+                if batch is None:
+                    break
                 self._queue.remove(batch)
                 self._launch(batch)
         finally:
@@ -130,7 +133,7 @@ class Flights(Intake):
         return batch.opened_at + self._usual_time
 
     def _arm_timer(self) -> None:
-        filling = self._queue.next_filling()
+        filling = self._queue.next_filling() if self._filling else None
         if filling is None or self._taken_slots >= self._slots_open():
             # The end of a batch in flight will look again.
             return

@@ -45,7 +45,6 @@ class Intake(abc.ABC):
         "_epoch",
         "_filling",
         "_is_closing",
-        "_is_plain",
         "_loop",
         "_max_bytes",
         "_max_queued",
@@ -72,7 +71,7 @@ class Intake(abc.ABC):
         self._max_queued = _or_infinity(limits.max_queue_size)
         self._max_queued_bytes = _or_infinity(limits.max_queue_bytes)
         # The one number that the hot path asks: how many rows may be queued without a closer look. -1 while the door
-        # is shut, and where every row needs that look since its bytes count.
+        # is shut, and where every row needs that look; so in a batcher whose bytes count.
         self._open_door = -1 if limits.counts_bytes else self._max_queued
         self._door = self._open_door
 

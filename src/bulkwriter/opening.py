@@ -46,8 +46,9 @@ class OpeningDispatcher(DeliveringDispatcher):
         super().__init__(backend, limits, name, policy=policy, timeout=timeout, coalesces=coalesces)
         self._book = PlanBook(backend)
         self._is_ready = False
-        self._is_plain = False
-        self._read = self._book.reader.read
+        # Nobody takes the short way in before the backend is open.
+        self._set_door()
+        self._read = self._book.reader.read_sized
         self._ready_plans = self._book.ready
         self._open_lock = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
@@ -113,7 +114,7 @@ class OpeningDispatcher(DeliveringDispatcher):
     def _on_open(self) -> None:
         """Let in the rows that came before."""
         self._is_ready = True
-        self._set_plain()
+        self._set_door()
         while self._unopened:
             parcel = self._unopened.popleft()
             if parcel.waiter.done():
@@ -130,19 +131,20 @@ class OpeningDispatcher(DeliveringDispatcher):
                 fail(parcel.waiter, error)
                 continue
             self._waiting.append(parcel)
-        self._door = -1
         self._close_epochs()
         self._schedule_pump()
 
-    def _set_plain(self) -> None:
-        """Note whether rows may take the short way in."""
+    def _set_door(self) -> None:
+        """Note whether rows may take the short way in, from the next look at the queue on."""
         # Only the common measure of a row is taken there, and rows beyond a hard limit are refused elsewhere.
         is_common = not self._backend.sizes_rows and self._backend.limits.hard_batch_bytes < 0
-        self._is_plain = self._is_ready and self._order is None and self._timeout is None and is_common
+        is_plain = self._is_ready and self._order is None and self._timeout is None and is_common
+        self._open_door = self._max_queued if is_plain else -1
+        self._door = -1
 
     def _keep_order(self) -> None:
         super()._keep_order()
-        self._set_plain()
+        self._set_door()
 
     def _open_soon(self) -> None:
         assert self._loop is not None

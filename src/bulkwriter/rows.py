@@ -12,6 +12,7 @@ from typing import Any
 from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED, Columns, Extractor, Reading, Values, extractor_for, many
 from bulkwriter.runs import Run, size_if_immutable
+from bulkwriter.sizes import measure_of, row_size
 from bulkwriter.snapshots import IMMUTABLE, LEFT_OUT, taken, type_name
 
 
@@ -38,6 +39,8 @@ class RowReader:
         self._by_length: dict[int, tuple[Columns, Callable[[Any], Values]] | None] = {}
         # The same for the types whose instances all have the same columns.
         self._by_type: dict[type, tuple[Columns, Callable[[Any], Values]]] = {}
+        # How a row is measured whose values are of these types, all of them immutable.
+        self._measures: dict[tuple[type, ...], tuple[int, tuple[int, ...]]] = {}
 
     def read(self, row: Any) -> Reading:
         """Return the columns and the values that a row holds now, in whichever order is cheapest.
@@ -49,6 +52,10 @@ class RowReader:
                 failed. The message names types and columns, never a value.
             MisconfigurationError: It has a column that is not one of ``columns``.
         """
+        return self.read_sized(row)[:2]
+
+    def read_sized(self, row: Any) -> tuple[Columns, Values, int]:
+        """Do the same, and return also the bytes that the row counts: less than ``row_size`` takes besides."""
         kind = type(row)
         known = self._by_length.get(len(row)) if kind is dict else self._by_type.get(kind)
         if known is None:
@@ -59,10 +66,14 @@ class RowReader:
                 values = take(row)
             except Exception:  # noqa: BLE001 - the careful way finds out what is wrong, or that nothing is
                 columns, values = self._read_apart(kind, row)
-        for value in values:
-            if type(value) not in IMMUTABLE:
-                return self._snapshot(kind, columns, values)
-        return columns, values
+        # The types of the values, asked for once, tell both that nobody can change them and how they are measured.
+        measure = self._measures.get(tuple(map(type, values)))
+        if measure is None:
+            return self._read_closely(kind, columns, values)
+        size, sized = measure
+        for place in sized:
+            size += len(values[place])
+        return columns, values, size
 
     def read_run(self, rows: Sequence[Any]) -> Run | None:
         """Read rows that are all alike, for less than ``read`` costs for each.
@@ -114,6 +125,19 @@ class RowReader:
                 message = f"a key must have a value in each of its columns; there is none in {column!r}"
                 raise InvalidValueError(message, column_name=column)
         return values
+
+    def _read_closely(self, kind: type, columns: Columns, values: Values) -> tuple[Columns, Values, int]:
+        """Take a row whose types are met for the first time, or are to be looked at value by value."""
+        if not IMMUTABLE.issuperset(map(type, values)):
+            columns, values = self._snapshot(kind, columns, values)
+        size = row_size(values)
+        kinds = tuple(map(type, values))
+        measure = measure_of(kinds)
+        if measure is not None and IMMUTABLE.issuperset(kinds):
+            if len(self._measures) >= MAX_CACHED:
+                self._measures.clear()
+            self._measures[kinds] = measure
+        return columns, values, size
 
     def _read_apart(self, kind: type, row: Any) -> Reading:
         """Read a row by itself, and say what is wrong with it."""

@@ -14,7 +14,6 @@ from bulkwriter.limits import QueueLimits, WhenFull, require_seconds
 from bulkwriter.many import ManyRows
 from bulkwriter.plans import complete
 from bulkwriter.retry import RetryPolicy
-from bulkwriter.sizes import row_size
 
 if TYPE_CHECKING:
     from bulkwriter.backend import Backend
@@ -192,20 +191,32 @@ class BulkWriter(ManyRows, Generic[RowT]):
         """Accept one row, or raise what is wrong with it."""
         # The hot path: an open writer, no deadline, no order of keys, a row like those before and room in the queue.
         # It does what _accept_carefully does, without its calls.
-        if timeout is None and self._is_plain and _running_loop() is self._loop and not self._is_closing:
+        if timeout is None and self._queued < self._door and _running_loop() is self._loop:
             try:
-                columns, item = self._read(row)
+                columns, item, size = self._read(row)
             except BulkWriterError as error:
                 self._count_refused(error)
                 raise self._book.complete(error) from error.__cause__
             plan = self._ready_plans.get(columns)
-            if plan is not None and self._queued < self._max_queued and not self._waiting:
-                size = row_size(item) if self._counts_bytes else 0
-                if self._queued_bytes + size <= self._max_queued_bytes:
-                    future: asyncio.Future[WriteResult] = self._new_future()
-                    self._epoch.accepted += 1
+            if plan is not None and self._queued_bytes + size <= self._max_queued_bytes:
+                future: asyncio.Future[WriteResult] = self._new_future()
+                self._epoch.accepted += 1
+                batch = self._filling.get(plan)
+                if batch is None or batch.size + size > self._max_bytes:
                     self._put(item, future, plan, size, self._epoch)
                     return future
+                # What _put does otherwise.
+                items = batch.items
+                items.append(item)
+                batch.waiters.append(future)  # type: ignore[attr-defined]
+                self._queued += 1
+                if self._counts_bytes:
+                    batch.sizes.append(size)  # type: ignore[union-attr]
+                    batch.size += size
+                    self._queued_bytes += size
+                if len(items) >= self._max_rows or batch.size >= self._max_bytes:
+                    self._seal(batch)
+                return future
             return self._accept_read(columns, item, None, may_wait=may_wait)
         return self._accept_carefully(row, timeout, may_wait=may_wait)
 
