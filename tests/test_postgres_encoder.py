@@ -25,6 +25,15 @@ def encoder(*receive: str) -> Encoder:
     return Encoder([chr(ord("a") + number) for number in range(len(receive))], [kind_for(name) for name in receive])
 
 
+def encoded(
+    made: Encoder, rows: list[Any], start: int = 0, unfit: dict[int, tuple[str, str]] | None = None
+) -> list[list[bytes | None]]:
+    """Encode rows, and return their fields in the order of the columns' names."""
+    data = made.encode(rows, start, {} if unfit is None else unfit)
+    order = [made.columns.index(name) for name in sorted(made.columns)]
+    return [[row[place] for place in order] for row in fields(data)]
+
+
 def fields(data: bytes) -> list[list[bytes | None]]:
     """Take COPY's rows apart."""
     rows, place = [], 0
@@ -39,6 +48,24 @@ def fields(data: bytes) -> list[list[bytes | None]]:
             place += max(0, length)
         rows.append(row)
     return rows
+
+
+class Colored(str):
+    """Text that hides the length of what is in it, as classes for colored terminals do."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 3
+
+
+COLORED = Colored("\033[1mred\033[0m")
+
+
+class Bits:
+    """What is no UUID, for all that it has bytes."""
+
+    bytes = b"12"
 
 
 KNOWN: list[tuple[str, Any, str]] = [
@@ -65,10 +92,13 @@ KNOWN: list[tuple[str, Any, str]] = [
     ("inet_recv", "10.0.0.1", "02200004" + "0a000001"),
     ("cidr_recv", "10.0.0.0/8", "02080104" + "0a000000"),
     ("inet_recv", "::1", "03800010" + "0" * 31 + "1"),
-    ("numeric_recv", decimal.Decimal(0), "0000000000000000"),
+    ("numeric_recv", decimal.Decimal(0), "0002000000000000" + "00000000"),
     ("numeric_recv", decimal.Decimal("-12345.67"), "0003000140000002000109291a2c"),
-    ("numeric_recv", 10_000, "00010001000000000001"),
-    ("numeric_recv", 0.0001, "0001ffff000000040001"),
+    ("numeric_recv", decimal.Decimal("123456789.5"), "0004000200000001" + "0001" + "0929" + "1a85" + "1388"),
+    ("numeric_recv", decimal.Decimal("-0.0000"), "0003000140000004" + "000000000000"),
+    ("numeric_recv", decimal.Decimal("1E+5"), "0001000100000000000a"),
+    ("numeric_recv", 10_000, "0003000100000000" + "000100000000"),
+    ("numeric_recv", 0.0001, "0002000000000004" + "00000001"),
     ("numeric_recv", decimal.Decimal("NaN"), "00000000c0000000"),
     ("numeric_recv", decimal.Decimal("-Infinity"), "00000000f0000000"),
 ]
@@ -81,17 +111,26 @@ class TestEncoder:
     def test_values_as_postgresql_receives_them(self, receive: str, value: Any, expected: str) -> None:
         """Alone, beside others, and beside NULL."""
         unfit: dict[int, tuple[str, str]] = {}
-        data = encoder("textrecv", receive, "int4recv", receive).encode([("x", value, 1, None)] * 3, 0, unfit)
+        made = encoder("textrecv", receive, "int4recv", receive)
+        rows = encoded(made, [("x", value, 1, None)] * 3 + [("x", value, 1, value)], 0, unfit)
         one = bytes.fromhex(expected)
-        assert fields(data) == [[b"x", one, b"\0\0\0\1", None]] * 3
+        assert rows == [[b"x", one, b"\0\0\0\1", None]] * 3 + [[b"x", one, b"\0\0\0\1", one]]
         assert not unfit
+
+    @pytest.mark.parametrize("text", ["", "a" * 127, "a" * 128, "a" * 40_000, "ä", "\x7f", "\x80", "😀", COLORED])
+    def test_texts_beside_one_another(self, text: str) -> None:
+        """Short or long, of any alphabet, and whatever length they say they have."""
+        expected = str.encode(text)
+        rows = [("b", text), (text, "b"), ("b", None), (text, text)]
+        wanted = [[b"b", expected], [expected, b"b"], [b"b", None], [expected, expected]]
+        assert encoded(encoder("textrecv", "textrecv"), rows) == wanted
 
     def test_a_row_that_cannot_be_encoded_is_left_out(self) -> None:
         """It is noted by its index in the batch, with its column; nothing of it is in the data."""
         unfit: dict[int, tuple[str, str]] = {}
         rows: list[Any] = [(1, "a"), (1.5, "b"), (3, "c"), (4, 5), (None, "e"), (2**31, "f")]
-        data = encoder("int4recv", "textrecv").encode(rows, 100, unfit)
-        assert [row[1] for row in fields(data)] == [b"a", b"c", b"e"]
+        good = encoded(encoder("int4recv", "textrecv"), rows, 100, unfit)
+        assert [row[1] for row in good] == [b"a", b"c", b"e"]
         assert {index: column for index, (column, _) in unfit.items()} == {101: "a", 103: "b", 105: "a"}
 
     @pytest.mark.parametrize(
@@ -109,6 +148,12 @@ class TestEncoder:
         for way in ("text", "sent"):
             with pytest.raises(UnfitError):
                 getattr(kind_for(receive), way)(value)
+
+    def test_what_has_bytes_is_no_uuid_for_that(self) -> None:
+        """Of fewer than sixteen, struct would make sixteen in silence."""
+        unfit: dict[int, tuple[str, str]] = {}
+        assert encoded(encoder("uuid_recv"), [(uuid.UUID(int=1),), (Bits(),)], 0, unfit) == [[b"\0" * 15 + b"\1"]]
+        assert list(unfit) == [1]
 
     def test_what_may_be_told_of_a_value_never_shows_it(self) -> None:
         """Whatever went wrong, the value's own code included."""
@@ -129,15 +174,20 @@ class TestEncoder:
                 st.one_of(st.none(), st.integers(-(2**70), 2**70), st.floats(), st.booleans()),
                 st.one_of(st.none(), st.text(), st.integers()),
                 st.one_of(st.none(), st.floats(), st.integers(-(2**60), 2**60)),
+                st.one_of(st.none(), st.text(st.characters(codec="ascii")), st.lists(st.text(max_size=1))),
+                st.one_of(st.none(), st.uuids(), st.text(max_size=40), st.builds(Bits)),
+                st.one_of(st.none(), st.integers(0, 200).map("a".__mul__), st.just(COLORED)),
+                st.one_of(st.none(), st.decimals(), st.integers()),
             ),
             max_size=60,
         )
     )
     def test_the_quick_way_and_the_slow_one_agree(self, rows: list[tuple[Any, ...]]) -> None:
         """Whatever is in a batch, each row is what it is by itself."""
-        kinds = [kind_for(name) for name in ("int8recv", "textrecv", "float8recv")]
+        names = "int8recv", "textrecv", "float8recv", "textrecv", "uuid_recv", "textrecv", "numeric_recv"
+        kinds = [kind_for(name) for name in names]
         unfit: dict[int, tuple[str, str]] = {}
-        together = fields(Encoder("abc", kinds).encode(rows, 0, unfit))
+        together = encoded(Encoder("abcdefg", kinds), rows, 0, unfit)
         alone = []
         for row in rows:
             try:
@@ -145,7 +195,7 @@ class TestEncoder:
             except UnfitError:
                 continue
         # A NUL in text is left to the server, which finds it in its line of the COPY.
-        if not any(isinstance(row[1], str) and "\0" in row[1] for row in rows):
+        if not any(isinstance(value, str) and "\0" in value for row in rows for value in row):
             assert together == alone
             assert len(unfit) == len(rows) - len(alone)
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     # Rows as they came, and what they are if they are all alike and all good.
     Part: TypeAlias = tuple[list[Any], PreparedRun | None]
 
-# Rows that are read in one turn of the loop, if they are all alike.
+# Rows that are queued at a time, and the most that are read in one turn of the loop.
 PORTION = 1000
+# Values that are read in one turn of the loop: half a millisecond's.
+VALUES_A_TURN = 5000
 # Rows that are queued one by one in one turn of the loop, among those of others.
 MIXED_A_TURN = 400
 # Rows of the largest batch that is put together for one caller, over several turns of the loop. Of larger ones the rows
@@ -85,6 +87,9 @@ class ManyRows(OpeningDispatcher):
     rows of other callers, so that many small calls share their batches.
     """
 
+    # Rows to read in one turn: of those that come first nobody knows how wide they are, and their types are new.
+    _rows_a_turn: int = PORTION // 4
+
     async def _gather(self, rows: Iterable[Any] | AsyncIterable[Any], gathering: Gathering) -> Report:
         """Take in all rows, wait for the answers, and report."""
         try:
@@ -117,10 +122,13 @@ class ManyRows(OpeningDispatcher):
         """Read a portion, no more of it in one turn than the loop can bear."""
         parts: list[Part] = []
         missing = self._portion()
-        while missing and (part := list(itertools.islice(rows, min(missing, PORTION)))):
+        while missing and (part := list(itertools.islice(rows, min(missing, self._rows_a_turn)))):
             if parts:
                 await asyncio.sleep(0)
-            parts.append((part, self._book.prepare_run(part, with_keys=self._order is not None)))
+            run = self._book.prepare_run(part, with_keys=self._order is not None)
+            if run is not None:
+                self._rows_a_turn = max(1, min(PORTION, VALUES_A_TURN // len(run.plan.columns)))
+            parts.append((part, run))
             missing -= len(part)
         return parts
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.rows import RowReader
@@ -161,13 +162,14 @@ def joined(runs: Sequence[PreparedRun | None]) -> PreparedRun | None:
         return first
     rows: list[Any] = []
     size: int | None = 0
-    keys: list[Hashable | None] | None = []
+    all_keys: list[Sequence[Hashable | None] | None] = []
     for run in runs:
         if run is None or run.plan is not first.plan:
             return None
         rows += run.rows
         size = None if size is None or run.size is None else size + run.size
-        keys = None if keys is None or run.keys is None else [*keys, *run.keys]
+        all_keys.append(run.keys)
+    keys = None if None in all_keys else list(itertools.chain.from_iterable(cast("Any", all_keys)))
     return PreparedRun(first.plan, rows, size, keys)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED, Columns, Extractor, Reading, Values, extractor_for, many
 from bulkwriter.runs import Run, size_if_immutable
-from bulkwriter.sizes import measure_of, row_size
+from bulkwriter.sizes import column_size, measure_of, row_size
 from bulkwriter.snapshots import IMMUTABLE, LEFT_OUT, taken, type_name
 
 
@@ -209,6 +209,8 @@ class RowReader:
 def _snapshot_run(columns: Columns, rows: list[Values]) -> Run | None:
     """Copy what could be changed, column by column; None where a value stands for no value."""
     by_column: list[Sequence[Any]] = []
+    # Measured here, while a few rows are looked at anyhow: those of a whole batch at once would hold the loop.
+    size = 0
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
         try:
             held = values if IMMUTABLE.issuperset(map(type, values)) else [taken(name, value) for value in values]
@@ -216,8 +218,9 @@ def _snapshot_run(columns: Columns, rows: list[Values]) -> Run | None:
             return None
         if held is not values and any(value is LEFT_OUT for value in held):
             return None
+        size += column_size(held, set(map(type, held)))
         by_column.append(held)
-    return Run(columns, list(zip(*by_column, strict=True)), None)
+    return Run(columns, list(zip(*by_column, strict=True)), size)
 
 
 def _checked_columns(columns: Sequence[str]) -> Columns:

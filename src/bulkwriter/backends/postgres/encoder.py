@@ -1,14 +1,17 @@
 """Rows as binary COPY reads them: one function for each set of columns, made for it.
 
-Between the values of fixed width that follow one another, everything is packed by a single call of ``struct``. That
-is what makes it quicker than asyncpg's own ``copy_records_to_table``, together with sending while it encodes.
+Values of fixed width come first, whatever the order of a row's columns, so that a single call of ``struct`` packs all
+of them; then texts, so that all of them are encoded by a single call. That is what makes it quicker than asyncpg's own
+``copy_records_to_table``, together with sending while it encodes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
+import itertools
 import struct
+import uuid
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from bulkwriter.backends.postgres import binary
@@ -33,10 +36,15 @@ class Encoder:
     Args:
         columns: The columns' names.
         kinds: The kind of each.
+
+    Attributes:
+        columns: Their names in the order in which they are written.
     """
 
     def __init__(self, columns: Sequence[str], kinds: Sequence[Kind]) -> None:
-        self._columns = tuple(columns)
+        # Those of fixed width, then the others, then texts; each in the order of the row.
+        self._order = sorted(range(len(kinds)), key=lambda place: (kinds[place].is_fixed is None, kinds[place].is_text))
+        self.columns: tuple[str, ...] = tuple(columns[number] for number in self._order)
         self._kinds = tuple(kinds)
         # By the columns in which None is looked for: to do so in all of them would cost each value as much again.
         self._stretches: dict[frozenset[int], Stretch] = {}
@@ -75,7 +83,7 @@ class Encoder:
         if known is None:
             if len(self._stretches) >= _MOST_STRETCHES:
                 self._stretches.clear()
-            known = self._stretches[self._optional] = _generated(self._kinds, self._optional)
+            known = self._stretches[self._optional] = _generated(self._kinds, self._order, self._optional)
         return known
 
     def _encode_odd(
@@ -84,7 +92,8 @@ class Encoder:
         """Encode a row value by value."""
         assert len(row) == len(self._kinds), "each row has a value for each column"
         fields = [self._head]
-        for column, kind, value in zip(self._columns, self._kinds, row, strict=True):
+        for column, number in zip(self.columns, self._order, strict=True):
+            kind, value = self._kinds[number], row[number]
             try:
                 fields.append(binary.NULL if value is None else binary.field(kind.binary(value)))
             except Exception as error:  # noqa: BLE001 - a value's own methods are the caller's code
@@ -107,25 +116,39 @@ def _refuse(value: Any) -> NoReturn:
     raise UnfitError(kind_of(value))
 
 
-def _generated(kinds: Sequence[Kind], optional: frozenset[int]) -> Stretch:
+_LENGTHS: Final = tuple(f"\0\0\0{chr(length)}" for length in range(128))
+"""What stands before a text of ASCII that is so long: it is ASCII itself, and so encoded together with it."""
+
+
+def _texts(*values: str) -> bytes:
+    """Return texts of any length and alphabet, each with its length before it."""
+    return b"".join([binary.field(value.encode()) for value in values])
+
+
+def _generated(kinds: Sequence[Kind], order: Sequence[int], optional: frozenset[int]) -> Stretch:
     """Return a function that encodes rows up to the first odd one, and returns how many those are.
 
     Args:
         kinds: The kind of each column.
+        order: The order in which the columns are written.
         optional: The columns in which None is nothing odd.
     """
     names = {
         "refuse": _refuse,
         "dumps": _dumps,
         "date": dt.date,
+        "UUID": uuid.UUID,
         "Decimal": decimal.Decimal,
         "numeric": binary.numeric,
         "EPOCH": binary.EPOCH,
         "NAIVE_EPOCH": binary.NAIVE_EPOCH,
         "NULL": binary.NULL,
         "I": struct.Struct(">i").pack,
+        "LENGTHS": _LENGTHS,
+        "texts": _texts,
+        "join": "".join,
     }
-    writer = _Writer(kinds, names, optional)
+    writer = _Writer(kinds, order, names, optional)
     variables = ", ".join(f"v{number}" for number in range(len(kinds)))
     source = (
         "def encode(rows, pieces):\n"
@@ -148,17 +171,26 @@ def _generated(kinds: Sequence[Kind], optional: frozenset[int]) -> Stretch:
 class _Writer:
     """Writes the body of the generated function."""
 
-    def __init__(self, kinds: Sequence[Kind], names: dict[str, Any], optional: frozenset[int]) -> None:
+    def __init__(
+        self, kinds: Sequence[Kind], order: Sequence[int], names: dict[str, Any], optional: frozenset[int]
+    ) -> None:
         self._names = names
         self._format = "h"
         self._arguments = [str(len(kinds))]
         self.lines: list[str] = []
         self.pieces: list[str] = []
-        for number, kind in enumerate(kinds):
-            if number in optional:
-                self._add_optional(number, kind)
-            else:
-                self._add(number, kind)
+        # Texts that follow one another and are all there. The order stays, for the server has been told of it.
+        for together, run in itertools.groupby(order, lambda number: kinds[number].is_text and number not in optional):
+            numbers = list(run)
+            # One by itself is encoded as quickly without a look at it.
+            if together and len(numbers) > 1:
+                self._add_texts(numbers)
+                continue
+            for number in numbers:
+                if number in optional:
+                    self._add_optional(number, kinds[number])
+                else:
+                    self._add(number, kinds[number])
         self._flush()
 
     def _expression(self, number: int, kind: Kind) -> str:
@@ -180,6 +212,17 @@ class _Writer:
         self._arguments.append(f"len(d{number})")
         self._flush()
         self.pieces.append(f"d{number}")
+
+    def _add_texts(self, numbers: Sequence[int]) -> None:
+        self._flush()
+        self.lines += [f"n{number} = len(v{number})" for number in numbers]
+        total = " + ".join(f"n{number}" for number in numbers)
+        parts = ", ".join(f"LENGTHS[n{number}], v{number}" for number in numbers)
+        values = ", ".join(f"v{number}" for number in numbers)
+        are_short = f"{' | '.join(f'n{number}' for number in numbers)} < {len(_LENGTHS)}"
+        # A class of text may say of itself that it is of another length than it is: then it is not of the sum either.
+        is_ascii = f"(t := join(({parts}))).isascii() and len(t) == {total} + {4 * len(numbers)}"
+        self.pieces.append(f"t.encode() if {are_short} and {is_ascii} else texts({values})")
 
     def _add_optional(self, number: int, kind: Kind) -> None:
         expression = self._expression(number, kind)

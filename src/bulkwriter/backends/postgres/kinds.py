@@ -63,12 +63,14 @@ class Kind:
         fast: What encodes a common value in the generated encoder; ``{v}`` is the value, ``{canonical}`` the method of
             that name. ``None``: call ``binary``.
         is_fixed: For ``fast``: the ``struct`` format and the width in bytes of what it gives; ``None`` for ``bytes``.
+        is_text: Whether a common value is text that travels as it is.
     """
 
     parameter: str = "text"
     has_binary: bool = False
     fast: str | None = None
     is_fixed: tuple[str, int] | None = None
+    is_text: bool = False
 
     def canonical(self, value: Any) -> Any:
         """Return the value in the one form that the other methods take.
@@ -229,6 +231,7 @@ class Text(Kind):
     """Text, and what PostgreSQL receives as text: varchar, char, citext, xml, enums."""
 
     has_binary: bool = True
+    is_text: bool = True
     fast: str | None = "{v}.encode()"
 
     def canonical(self, value: Any) -> str:
@@ -256,6 +259,7 @@ _MOST_NAME_BYTES: Final = 63
 class Name(Text):
     """Names, as the catalogue has them: PostgreSQL cuts off in silence what is too long."""
 
+    is_text: bool = False
     fast: str | None = None
 
     def canonical(self, value: Any) -> str:
@@ -299,7 +303,9 @@ class Uuid(Kind):
     """Universally unique identifiers."""
 
     has_binary: bool = True
-    fast: str | None = "{v}.bytes"
+    is_fixed: tuple[str, int] | None = ("16s", 16)
+    # Of the class that has always 16 of them: struct would cut off in silence what is longer, and fill up the rest.
+    fast: str | None = "({v} if {v}.__class__ is UUID else {canonical}({v})).bytes"
 
     def canonical(self, value: Any) -> uuid.UUID:
         if isinstance(value, uuid.UUID):
@@ -334,7 +340,8 @@ class Date(Kind):
         return self.canonical(value).isoformat()
 
 
-_MICROSECONDS: Final = "(w := {v} - %s).days * 86400000000 + w.seconds * 1000000 + w.microseconds"
+# The numbers stay small for as long as they can: that is quicker.
+_MICROSECONDS: Final = "((w := {v} - %s).days * 86400 + w.seconds) * 1000000 + w.microseconds"
 
 
 _zone_of = operator.attrgetter("tzinfo")

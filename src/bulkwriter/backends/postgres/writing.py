@@ -13,6 +13,7 @@ from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UP
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Sequence
 
+    from bulkwriter.backends.postgres.encoder import Encoder
     from bulkwriter.backends.postgres.task import Task
     from bulkwriter.contract import Reply, Verdict
 
@@ -100,14 +101,14 @@ class Writing:
         self._unfit.clear()
         self._progress.enter()
         names = (self._table.schema, self._table.name)
-        copied = await self._session.begin_with_copy(names, self._statements.names, self._encoded())
+        encoder = self._parts.encoder_for(self._statements)
+        copied = await self._session.begin_with_copy(names, encoder.columns, self._encoded(encoder))
         if copied != len(self._rows) - len(self._unfit):
             raise NeedsCareError
         await self._finish({}, INSERTED)
 
-    async def _encoded(self) -> AsyncIterator[bytes]:
+    async def _encoded(self, encoder: Encoder) -> AsyncIterator[bytes]:
         """Encode the rows in stretches, and let others run in between."""
-        encoder = self._parts.encoder_for(self._statements)
         step = most = max(1, _VALUES_A_STRETCH // len(self._statements.names))
         data = binary.HEADER
         start = 0
