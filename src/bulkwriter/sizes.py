@@ -81,6 +81,19 @@ def value_size(value: Any) -> int:
         return constant
     if kind in _SIZED:
         return OF_VALUE + len(value)
+    try:
+        return _measured(value)
+    except Exception:  # noqa: BLE001 - a caller's own code, or deeper than Python goes: it is an estimate
+        return OF_VALUE
+
+
+def _measured(value: Any) -> int:
+    """Return the bytes that a value counts of which its type does not tell them.
+
+    Raises:
+        Exception: Whatever a caller's own container does, or ``RecursionError``.
+    """
+    kind = type(value)
     if kind in _plain:
         return max(OF_VALUE, sys.getsizeof(value))
     if isinstance(value, Mapping):
