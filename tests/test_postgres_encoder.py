@@ -246,6 +246,14 @@ class TestTexts:
         text = kind_for("timestamptz_recv").text(NOON.astimezone(dt.timezone(dt.timedelta(hours=5, seconds=3))))
         assert text == "2000-01-02 12:00:00+00"
 
+    @given(st.lists(st.datetimes(timezones=st.just(dt.UTC)), min_size=1))
+    def test_many_moments_are_what_each_is(self, moments: list[dt.datetime]) -> None:
+        """To the microsecond, from the first year to the last."""
+        sent = kind_for("timestamptz_recv").all_sent(moments)
+        assert sent is not None
+        assert [dt.datetime.fromisoformat(text) for text in sent] == moments
+        assert all(text.endswith("Z") and len(text.partition("-")[0]) == 4 for text in sent)
+
     @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
     def test_what_no_database_can_hold(self, text: str) -> None:
         """NUL, and half of a surrogate pair."""

@@ -376,7 +376,7 @@ class Moment(Kind):
 
     def all_sent(self, values: list[Any]) -> list[Any] | None:
         is_usual = set(map(type, values)) == {dt.datetime} and set(map(id, map(_zone_of, values))) == {id(dt.UTC)}
-        return list(map(dt.datetime.isoformat, values)) if is_usual else None
+        return texts.moments(values) if is_usual else None
 
     def all_texts(self, values: list[Any]) -> list[Any] | None:
         return self.all_sent(values)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import functools
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 class UnfitError(ValueError):
@@ -90,6 +93,36 @@ def text_of_other(value: Any) -> str:
         f"values of type {kind_of(value)} cannot be stored in a column of this type: give the text it is read from"
     )
     raise UnfitError(message)
+
+
+def moments(values: Sequence[dt.datetime]) -> list[str]:
+    """Return moments in UTC as text.
+
+    In half the time of ``isoformat``: many are of the same day, and days have the same minutes.
+    """
+    days, (minutes, seconds) = _Days(), _clock()
+    texts = []
+    for value in values:
+        since = value - _EPOCH
+        second, microsecond = since.seconds, since.microseconds
+        fraction = f".{microsecond:06}" if microsecond else ""
+        texts.append(f"{days[since.days]}{minutes[second // 60]}{seconds[second % 60]}{fraction}Z")
+    return texts
+
+
+class _Days(dict[int, str]):
+    """Days as text, by how many they are since 2000 began."""
+
+    def __missing__(self, number: int) -> str:
+        made = self[number] = (_EPOCH + dt.timedelta(number)).date().isoformat()
+        return made
+
+
+@functools.cache
+def _clock() -> tuple[list[str], list[str]]:
+    """Return the minutes of a day, and the seconds of a minute, as text."""
+    minutes = [f"T{hour:02}:{minute:02}:" for hour in range(24) for minute in range(60)]
+    return minutes, [f"{second:02}" for second in range(60)]
 
 
 def array(shape: Sequence[int], elements: Sequence[str | None]) -> str:
