@@ -59,7 +59,26 @@ class Colored(str):
         return 3
 
 
+class Muted(Colored):
+    """Text that lies in the other direction."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 13
+
+
+class Tagged(uuid.UUID):
+    """A UUID that shows other bytes than its own."""
+
+    @property
+    def bytes(self) -> bytes:
+        """Too few of them."""
+        return b"12"
+
+
 COLORED = Colored("\033[1mred\033[0m")
+MUTED = Muted("red")
 
 
 class Bits:
@@ -81,6 +100,7 @@ KNOWN: list[tuple[str, Any, str]] = [
     ("textrecv", "ä", "c3a4"),
     ("bytearecv", b"\0\1", "0001"),
     ("uuid_recv", uuid.UUID(int=5), "00000000000000000000000000000005"),
+    ("uuid_recv", Tagged(int=6), "00000000000000000000000000000006"),
     ("date_recv", dt.date(2000, 1, 3), "00000002"),
     ("timestamptz_recv", NOON, "0000001e2cc31000"),
     ("timestamptz_recv", NOON.astimezone(dt.timezone(dt.timedelta(hours=5))), "0000001e2cc31000"),
@@ -172,11 +192,13 @@ class TestEncoder:
         st.lists(
             st.tuples(
                 st.one_of(st.none(), st.integers(-(2**70), 2**70), st.floats(), st.booleans()),
-                st.one_of(st.none(), st.text(), st.integers()),
+                st.one_of(st.none(), st.text(), st.just(MUTED)),
                 st.one_of(st.none(), st.floats(), st.integers(-(2**60), 2**60)),
-                st.one_of(st.none(), st.text(st.characters(codec="ascii")), st.lists(st.text(max_size=1))),
+                st.one_of(
+                    st.none(), st.text(st.characters(codec="ascii")), st.lists(st.text(max_size=1)), st.just(MUTED)
+                ),
                 st.one_of(st.none(), st.uuids(), st.text(max_size=40), st.builds(Bits)),
-                st.one_of(st.none(), st.integers(0, 200).map("a".__mul__), st.just(COLORED)),
+                st.one_of(st.none(), st.integers(0, 200).map("a".__mul__), st.sampled_from([COLORED, MUTED])),
                 st.one_of(st.none(), st.decimals(), st.integers()),
             ),
             max_size=60,

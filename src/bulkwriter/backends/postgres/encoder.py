@@ -216,13 +216,13 @@ class _Writer:
     def _add_texts(self, numbers: Sequence[int]) -> None:
         self._flush()
         self.lines += [f"n{number} = len(v{number})" for number in numbers]
-        total = " + ".join(f"n{number}" for number in numbers)
         parts = ", ".join(f"LENGTHS[n{number}], v{number}" for number in numbers)
         values = ", ".join(f"v{number}" for number in numbers)
+        # A class of text may say of itself that it is of another length than it is.
+        are_plain = " is ".join([*(f"type(v{number})" for number in numbers), "str"])
         are_short = f"{' | '.join(f'n{number}' for number in numbers)} < {len(_LENGTHS)}"
-        # A class of text may say of itself that it is of another length than it is: then it is not of the sum either.
-        is_ascii = f"(t := join(({parts}))).isascii() and len(t) == {total} + {4 * len(numbers)}"
-        self.pieces.append(f"t.encode() if {are_short} and {is_ascii} else texts({values})")
+        is_ascii = f"(t := join(({parts}))).isascii()"
+        self.pieces.append(f"t.encode() if {are_plain} and {are_short} and {is_ascii} else texts({values})")
 
     def _add_optional(self, number: int, kind: Kind) -> None:
         expression = self._expression(number, kind)

@@ -305,13 +305,13 @@ class Uuid(Kind):
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("16s", 16)
     # Of the class that has always 16 of them: struct would cut off in silence what is longer, and fill up the rest.
-    fast: str | None = "({v} if {v}.__class__ is UUID else {canonical}({v})).bytes"
+    fast: str | None = "({v} if type({v}) is UUID else {canonical}({v})).bytes"
 
     def canonical(self, value: Any) -> uuid.UUID:
-        if isinstance(value, uuid.UUID):
+        if type(value) is uuid.UUID:
             return value
         try:
-            return uuid.UUID(value)
+            return uuid.UUID(int=value.int) if isinstance(value, uuid.UUID) else uuid.UUID(value)
         except (TypeError, ValueError, AttributeError):
             message = f"a uuid column takes no such {texts.kind_of(value)}"
             raise UnfitError(message) from None
