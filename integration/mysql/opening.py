@@ -104,7 +104,7 @@ async def view_without_transactions(stage: Stage) -> AsyncIterator[MySQLBackend]
     await stage.scratch.execute(
         "CREATE TABLE `od``d` LIKE items",
         "ALTER TABLE `od``d` ENGINE = MyISAM",
-        "CREATE VIEW inner_items AS SELECT o.id, o.name, o.amount, o.note FROM `od``d` AS o",
+        "CREATE VIEW inner_items AS SELECT o.id, i.name, i.amount, i.note FROM items AS i STRAIGHT_JOIN `od``d` AS o",
         "CREATE VIEW outer_items AS SELECT * FROM inner_items WHERE id > (SELECT COALESCE(MIN(id), 0) FROM items) - 1",
     )
     yield _backend(stage, table="outer_items")

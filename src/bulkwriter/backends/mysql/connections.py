@@ -67,13 +67,11 @@ class Connections:
                 for task in late:
                     task.cancel()
             while self._idle:
-                await _close(self._idle[-1], force=force)
-                self._idle.pop()
+                await _close(self._idle.pop(), force=force)
         finally:
             # Whoever waits for this may give up.
-            for session in self._idle:
-                session.drop()
-            self._idle.clear()
+            while self._idle:
+                self._idle.pop().drop()
 
     async def _take(self) -> Session:
         while self._idle:
@@ -146,8 +144,10 @@ class Connections:
 
 
 async def _close(session: Session, *, force: bool) -> None:
-    if not force:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_FAREWELL):
-                await session.close()
-    session.drop()
+    try:
+        if not force:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_FAREWELL):
+                    await session.close()
+    finally:
+        session.drop()

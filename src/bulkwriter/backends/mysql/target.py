@@ -43,7 +43,7 @@ _JSON_CHECKS: Final = (
     "WHERE CONSTRAINT_SCHEMA = {schema} AND TABLE_NAME = {table}"
 )
 # Both servers keep a view's query in their own words, with each table's whole name.
-_UNDERLYING: Final = re.compile(r"\b(?:from|join) \(*`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`")
+_UNDERLYING: Final = re.compile(r"(?:\bfrom|join) \(*`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`")
 _JSON_CHECK: Final = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)")
 
 

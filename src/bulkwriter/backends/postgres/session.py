@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import ahead, driver
-from bulkwriter.backends.postgres.errors import RolledBackError
+from bulkwriter.backends.postgres.errors import RolledBackError, code_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,6 +24,9 @@ IDENTITY: Final = f"pg_catalog.pg_current_xact_id()::text, {INCARNATION}"
 
 ARRAYS_WITH_NULL: Final = "; SET LOCAL array_nulls = on"
 """Else, where a session has it off, NULL in an array's text is taken for the word."""
+
+# A value, or a constraint: nothing is wrong with the statement.
+_OF_A_ROW: Final = ("22", "23")
 
 # Statements that are kept prepared: a writer has one or two for each set of columns.
 _MOST_STATEMENTS: Final = 32
@@ -87,9 +90,10 @@ class Session:
         statement = self._statements.get(sql) or await self._prepare(sql)
         try:
             return await ahead.fetch(self.connection, f"BEGIN{with_settings}", statement, values)
-        except driver.ServerError:
-            # It may be the statement that is out of date.
-            self._statements.pop(sql, None)
+        except driver.ServerError as error:
+            if not (code_of(error) or "").startswith(_OF_A_ROW):
+                # It may be the statement that is out of date.
+                self._statements.pop(sql, None)
             raise
 
     async def _prepare(self, sql: str) -> Statement:
