@@ -39,8 +39,8 @@ class RowReader:
         self._by_length: dict[int, tuple[Columns, Callable[[Any], Values]] | None] = {}
         # The same for the types whose instances all have the same columns.
         self._by_type: dict[type, tuple[Columns, Callable[[Any], Values]]] = {}
-        # How a row is measured whose values are of these types, all of them immutable.
-        self._measures: dict[tuple[type, ...], tuple[int, tuple[int, ...]]] = {}
+        # How a row is measured whose values are of these types, all of them immutable; None is value by value.
+        self._measures: dict[tuple[type, ...], tuple[int, tuple[int, ...] | None]] = {}
 
     def read(self, row: Any) -> Reading:
         """Return the columns and the values that a row holds now, in whichever order is cheapest.
@@ -71,6 +71,8 @@ class RowReader:
         if measure is None:
             return self._read_closely(kind, columns, values)
         size, sized = measure
+        if sized is None:
+            return columns, values, row_size(values)
         for place in sized:
             size += len(values[place])
         return columns, values, size
@@ -132,11 +134,10 @@ class RowReader:
             columns, values = self._snapshot(kind, columns, values)
         size = row_size(values)
         kinds = tuple(map(type, values))
-        measure = measure_of(kinds)
-        if measure is not None and IMMUTABLE.issuperset(kinds):
+        if IMMUTABLE.issuperset(kinds):
             if len(self._measures) >= MAX_CACHED:
                 self._measures.clear()
-            self._measures[kinds] = measure
+            self._measures[kinds] = measure_of(kinds) or (0, None)
         return columns, values, size
 
     def _read_apart(self, kind: type, row: Any) -> Reading:

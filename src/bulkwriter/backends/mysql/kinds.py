@@ -166,7 +166,7 @@ class Decimal(Kind):
     def quick(self, values: Sequence[Any], *, has_backslashes: bool) -> Iterable[str] | None:  # noqa: ARG002
         texts = list(map(str, values))
         # Neither an exponent, with which MySQL takes a number for a floating-point one, nor NaN, nor infinity.
-        return None if {"E", "N", "I", "s"} & set("".join(texts)) else texts
+        return None if {"E", "e", "N", "I", "s"} & set("".join(texts)) else texts
 
     def canonical(self, value: Any) -> decimal.Decimal:
         if isinstance(value, numbers.Integral):
