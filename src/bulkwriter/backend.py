@@ -157,6 +157,14 @@ class Backend(abc.ABC):
         """Return the keys of many prepared rows: the ``row_key`` of each, perhaps for less than asking for each."""
         return [self.row_key(plan, row) for row in rows]
 
+    def may_supersede(self, plan: Plan, later: Any, earlier: Any) -> bool:
+        """Whether a prepared row may stand for an earlier one of its lane and key, should the writer coalesce.
+
+        By default it may: rows of one lane have the same columns. Where they need not, this tells whether these two
+        do, and that neither is a delete.
+        """
+        return True
+
     def row_mapping(self, plan: Plan, row: Any) -> Mapping[str, Any]:
         """Return a prepared row as the caller gave it, column by column, for ``BulkWriterError.row``."""
         return dict(zip(plan.columns, row, strict=True))

@@ -29,20 +29,24 @@ OnConflict: TypeAlias = Literal["error", "skip", "update"]
 
 
 class Plan:
-    """One operation on one set of columns. All rows of a batch share a plan.
+    """One operation on one set of columns. All rows of a batch share a plan, or at least its ``lane``.
 
     A backend may subclass it to keep what it needs for such batches, such as ready-made SQL.
 
     Attributes:
         operation: ``"insert"`` (by the backend's ``on_conflict``) or ``"delete"``.
         columns: Names of the columns that each row's values stand for, in order; the key columns for a delete.
+        lane: The plan under which the rows are queued and attempted once they are prepared; by default this one. A
+            backend whose prepared rows know their own operation and columns gives all of its plans one lane: then any
+            of them may share a batch.
     """
 
-    __slots__ = ("columns", "operation")
+    __slots__ = ("columns", "lane", "operation")
 
-    def __init__(self, operation: Operation, columns: tuple[str, ...]) -> None:
+    def __init__(self, operation: Operation, columns: tuple[str, ...], lane: Plan | None = None) -> None:
         self.operation: Operation = operation
         self.columns: tuple[str, ...] = columns
+        self.lane: Plan = self if lane is None else lane
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation} ({', '.join(self.columns)})>"

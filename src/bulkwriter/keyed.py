@@ -181,6 +181,8 @@ class KeyedDispatcher(Dispatcher[Any]):
                 continue
             if parcel.lane is not batch.lane or parcel.epoch is not batch.epoch:
                 break
+            if not self._backend.may_supersede(batch.lane, parcel.item, mine.item):
+                break
             if batch.size + parcel.size - size > self._max_bytes:
                 # It is the next batch's: this one is full.
                 break

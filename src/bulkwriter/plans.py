@@ -21,10 +21,10 @@ MOST_SHAPES = 1000
 
 
 class PreparedRun(NamedTuple):
-    """Rows of one plan.
+    """Rows of one lane.
 
     Attributes:
-        plan: Their plan.
+        plan: Their lane.
         rows: The rows, each as the backend wants it.
         size: The bytes that they count together, if that was found out on the way.
         keys: The key of each, where the order of keys matters.
@@ -66,7 +66,7 @@ class PlanBook:
             raise self.complete(error) from error.__cause__
 
     def prepare(self, columns: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Plan, Any]:
-        """Return the plan for these columns and the row as the backend wants it.
+        """Return the lane for these columns and the row as the backend wants it.
 
         Raises:
             RowRejectedError: The backend cannot store these values.
@@ -75,7 +75,7 @@ class PlanBook:
         try:
             plan, permute = self._shapes.get(columns) or self._shape(columns)
             row = values if permute is None else permute(values)
-            return plan, self._prepared(plan, row) if self._prepares else row
+            return plan.lane, self._prepared(plan, row) if self._prepares else row
         except BulkWriterError as error:
             error.row = dict(zip(columns, values, strict=True))
             raise self.complete(error) from error.__cause__
@@ -98,10 +98,10 @@ class PlanBook:
             keys = self._backend.row_keys(plan, values) if with_keys else None
         except Exception:  # noqa: BLE001 - one of them is bad: the way for single rows tells which, and why
             return None
-        return PreparedRun(plan, values, size, keys)
+        return PreparedRun(plan.lane, values, size, keys)
 
     def prepare_key(self, key: object) -> tuple[Plan, Any]:
-        """Return the plan for a delete and the key as the backend wants it.
+        """Return the lane of deletes and the key as the backend wants it.
 
         Raises:
             RowRejectedError: It is no key of this table.
@@ -118,7 +118,7 @@ class PlanBook:
                 self._delete_plan = backend.plan("delete", backend.key_columns)
             plan = self._delete_plan
             values = self.reader.read_key(key, plan.columns)
-            return plan, self._prepared(plan, values) if self._prepares else values
+            return plan.lane, self._prepared(plan, values) if self._prepares else values
         except BulkWriterError as error:
             raise self.complete(error) from error.__cause__
 

@@ -1,0 +1,222 @@
+"""One attempt: requests side by side, a verdict for every row, and what became of those that had no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from bulkwriter.backends.dynamodb import errors
+from bulkwriter.backends.dynamodb.bodies import packed
+from bulkwriter.backends.dynamodb.comparing import has_token, is_same
+from bulkwriter.backends.dynamodb.keys import key_of
+from bulkwriter.contract import Doubtful, NotApplied, Suspect, Uniform
+from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UPDATED, WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+
+    from bulkwriter.backends.dynamodb.parts import Parts
+    from bulkwriter.backends.dynamodb.rows import Row
+    from bulkwriter.contract import Attempt, Reply, Verdict
+
+Request: TypeAlias = "Callable[[], Awaitable[None]]"
+
+
+class Attempting:
+    """Writes the rows of one attempt.
+
+    Every row is in one of three states: not sent, with no verdict; sent, with a doubtful one; answered.
+
+    Args:
+        parts: What the backend is made of.
+        attempt: The attempt.
+    """
+
+    def __init__(self, parts: Parts, attempt: Attempt) -> None:
+        self._parts = parts
+        self._rows: Sequence[Row] = attempt.rows
+        self._is_careful = attempt.careful
+        self._verdicts: dict[Row, Verdict] = {}
+        self._is_given_up = False
+        # Whether rows may be stored already by a request whose answer was lost.
+        self._is_again = False
+
+    async def reply(self) -> Reply:
+        """Send every row, and return the verdicts."""
+        self._parts.count("careful" if self._is_careful else "single" if self._parts.options.is_single else "batch")
+        await self._send(self._rows)
+        return self._told()
+
+    async def settle(self) -> Reply:
+        """Send those rows again that have had no answer; those that were not sent never will be.
+
+        A put or a delete may be repeated: nothing else is written under its key meanwhile. Whether an item that is in
+        the way of a conditional put is the one that was put before, is seen by comparing the two.
+        """
+        self._is_given_up = self._is_again = True
+        await self._send([row for row, verdict in self._verdicts.items() if _may_be_settled(verdict)])
+        return self._told()
+
+    def _told(self) -> Reply:
+        verdicts = [self._verdicts.get(row) or errors.given_up(self._parts.table.name) for row in self._rows]
+        first = verdicts[0]
+        if isinstance(first, WriteResult) and all(verdict is first for verdict in verdicts):
+            return Uniform(first, len(verdicts))
+        return verdicts
+
+    # -- which request each row goes in
+
+    async def _send(self, rows: Sequence[Row]) -> None:
+        options = self._parts.options
+        if self._is_careful or options.is_single:
+            batched = [] if self._is_careful else [row for row in rows if row.is_delete]
+            alone = [row for row in rows if self._is_careful or not row.is_delete]
+        else:
+            batched, alone = list(rows), []
+        packs = list(packed(batched))
+        if not alone and len(packs) == 1:
+            await self._in_turn([self._batch_of(packs[0])])
+            return
+        calls = [self._in_turn([self._batch_of(pack) for pack in line]) for line in _lines_of_packs(packs)]
+        calls += [self._in_turn([self._single(row) for row in line]) for line in _lines_of_rows(alone)]
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(call)
+
+    def _batch_of(self, rows: list[Row]) -> Request:
+        return functools.partial(self._batch, rows)
+
+    def _single(self, row: Row) -> Request:
+        return functools.partial(self._alone, row)
+
+    async def _in_turn(self, requests: list[Request]) -> None:
+        """Make requests one after the other, each when there is a connection for it."""
+        for request in requests:
+            async with self._parts.connections:
+                await request()
+
+    # -- requests
+
+    async def _batch(self, rows: list[Row]) -> None:
+        """Put and delete items in one request."""
+        if not self._begin(rows):
+            return
+        try:
+            answer = await self._parts.sender.batch(self._parts.bodies.batch(rows))
+            left = self._left_of(rows, answer["UnprocessedItems"])
+        except Exception as error:  # noqa: BLE001 - whatever it is, each row has its verdict
+            if self._is_again and len(rows) > 1 and errors.is_row_fault(error):
+                # The first one never arrived, it seems; and who has had no verdict yet is not to be suspected.
+                for row in rows:
+                    await self._alone(row)
+            else:
+                self._fail(rows, error)
+            return
+        for row in rows:
+            self._verdicts[row] = DELETED if row.is_delete else STORED
+        for row in left:
+            self._note(row, errors.unprocessed(self._parts.table.name))
+
+    def _left_of(self, rows: list[Row], left: Mapping[str, Any]) -> list[Row]:
+        """Return the rows that were left unprocessed, told by their keys: in which order they come back is not said.
+
+        Raises:
+            KeyError: One of them is none of these rows.
+        """
+        if not left:
+            return []
+        by_key = {row.key: row for row in rows}
+        requests = [content for listed in left.values() for request in listed for content in request.values()]
+        return [by_key[key_of(self._parts.table, content.get("Item") or content["Key"])] for content in requests]
+
+    async def _alone(self, row: Row) -> None:
+        """Write one row in a request of its own."""
+        if not self._begin([row]):
+            return
+        parts = self._parts
+        try:
+            if row.is_delete:
+                await parts.sender.delete(parts.bodies.delete(row))
+                self._verdicts[row] = DELETED
+            elif parts.options.on_conflict == "update":
+                self._verdicts[row] = self._replaced(await parts.sender.put(parts.bodies.put(row)))
+            else:
+                await parts.sender.put(parts.bodies.put_new(row))
+                self._verdicts[row] = INSERTED
+        except Exception as error:  # noqa: BLE001 - as above
+            if errors.code_of(error) == errors.CONFLICT:
+                self._note(row, self._conflict(row, error))
+            else:
+                self._fail([row], error)
+
+    def _replaced(self, answer: Mapping[str, Any]) -> WriteResult:
+        """Return what a put of its own has done, which tells what it has replaced: itself, perhaps, if sent again."""
+        if not self._parts.options.tells_updated or self._is_again:
+            return STORED
+        return UPDATED if answer.get("Attributes") else INSERTED
+
+    # -- verdicts
+
+    def _begin(self, rows: list[Row]) -> bool:
+        """Note that rows may be stored from here on. Returns whether they may be sent at all."""
+        if self._is_given_up and not self._is_again:
+            return False
+        for row in rows:
+            self._verdicts.setdefault(row, _NO_ANSWER)
+        return True
+
+    def _conflict(self, row: Row, error: Exception) -> Verdict:
+        """Return what a row hears that found an item in its place: its own, if an earlier request was done."""
+        options = self._parts.options
+        if self._is_again:
+            found = errors.old_item(error)
+            if found is None:
+                return Doubtful(error, can_settle=False)
+            if options.write_token is not None:
+                if has_token(row, found, options.write_token):
+                    return INSERTED
+            elif is_same(row, found):
+                # Put by this row or by another of the same values. For who skips that makes no difference.
+                return STORED if options.on_conflict == "skip" else Doubtful(error, can_settle=False)
+        return SKIPPED if options.on_conflict == "skip" else errors.rejected(error, self._parts.table.name)
+
+    def _fail(self, rows: list[Row], error: Exception) -> None:
+        """Note what rows hear whose request went wrong."""
+        table = self._parts.table.name
+        if not errors.is_certain(error):
+            verdict: Verdict = Doubtful(error)
+        elif errors.is_row_fault(error):
+            rejected = errors.rejected(error, table)
+            verdict = rejected if len(rows) == 1 else Suspect(rejected)
+        else:
+            verdict = errors.not_applied(error, table)
+        for row in rows:
+            self._note(row, verdict)
+
+    def _note(self, row: Row, verdict: Verdict) -> None:
+        """Note a verdict, unless it is only of this request, and says nothing of the one before."""
+        if self._is_again and isinstance(verdict, NotApplied):
+            verdict = Doubtful(verdict.error)
+        self._verdicts[row] = verdict
+
+
+_NO_ANSWER: Final = Doubtful()
+
+
+def _may_be_settled(verdict: Verdict) -> bool:
+    return isinstance(verdict, Doubtful) and verdict.can_settle
+
+
+def _lines_of_packs(packs: list[list[Row]]) -> list[list[list[Row]]]:
+    """Return which packs must wait for each other: all of them, if a key is in more than one."""
+    keys = [row.key for pack in packs for row in pack]
+    return [[pack] for pack in packs] if len(set(keys)) == len(keys) else [packs]
+
+
+def _lines_of_rows(rows: list[Row]) -> list[list[Row]]:
+    """Return which rows must wait for each other: those of one key, in their order."""
+    lines: dict[Hashable, list[Row]] = {}
+    for row in rows:
+        lines.setdefault(row.key, []).append(row)
+    return list(lines.values())

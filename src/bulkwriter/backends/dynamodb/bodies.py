@@ -1,0 +1,71 @@
+"""The bodies of requests, made of rows that are encoded already."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bulkwriter.backends.dynamodb.rows import Row
+
+MOST_ROWS: Final = 25
+"""Rows of a ``BatchWriteItem``."""
+
+MOST_BYTES: Final = 15 * 2**20
+"""Bytes of its body. 16 MB are taken; the names of the table and of the request come on top of the rows."""
+
+
+def packed(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Divide rows, in order, into those that fit into one ``BatchWriteItem``: distinct keys, and not too many bytes."""
+    pack: list[Row] = []
+    keys: set[object] = set()
+    size = 0
+    for row in rows:
+        length = len(row.request)
+        if pack and (len(pack) == MOST_ROWS or size + length > MOST_BYTES or row.key in keys):
+            yield pack
+            pack, keys, size = [], set(), 0
+        pack.append(row)
+        keys.add(row.key)
+        size += length
+    if pack:
+        yield pack
+
+
+class Bodies:
+    """Makes the bodies for one table.
+
+    Args:
+        table: Its name, or its ARN.
+        key: The name of an attribute of its key, by which it is seen whether an item is there.
+        tells_old: Whether puts give back the item that they replace.
+    """
+
+    def __init__(self, table: str, key: str, *, tells_old: bool) -> None:
+        name = json.dumps(table)
+        self._batch = f'{{"RequestItems":{{{name}:['.encode()
+        self._delete = f'{{"TableName":{name},"Key":'.encode()
+        self._put = f'{{"TableName":{name},"Item":'.encode()
+        self._old = b',"ReturnValues":"ALL_OLD"}' if tells_old else b"}"
+        self._new = (
+            ',"ConditionExpression":"attribute_not_exists(#k)","ExpressionAttributeNames":{"#k":'
+            f'{json.dumps(key)}}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}}'
+        ).encode()
+
+    def batch(self, rows: Sequence[Row]) -> bytes:
+        """Return a ``BatchWriteItem`` of these rows."""
+        return b"".join((self._batch, b",".join([row.request for row in rows]), b"]}}"))
+
+    def delete(self, row: Row) -> bytes:
+        """Return a ``DeleteItem``."""
+        return b"".join((self._delete, row.item, b"}"))
+
+    def put(self, row: Row) -> bytes:
+        """Return a ``PutItem`` that replaces what is there."""
+        return b"".join((self._put, row.item, self._old))
+
+    def put_new(self, row: Row) -> bytes:
+        """Return a ``PutItem`` that fails where an item is there, and tells which."""
+        return b"".join((self._put, row.item, self._new))

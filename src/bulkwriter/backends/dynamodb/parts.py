@@ -1,0 +1,87 @@
+"""What an open backend is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.backends.dynamodb import driver
+from bulkwriter.backends.dynamodb.bodies import Bodies
+from bulkwriter.backends.dynamodb.errors import refuse
+from bulkwriter.backends.dynamodb.sending import Sender
+from bulkwriter.backends.dynamodb.target import Table, describe
+from bulkwriter.contract import Plan
+
+if TYPE_CHECKING:
+    from bulkwriter.backends.dynamodb.options import Options
+
+
+class Parts:
+    """A client, and what is known of its table.
+
+    Args:
+        options: What the caller asked for.
+        paths: Where to count attempts by the way they took.
+
+    Attributes:
+        table: The target.
+        sender: What sends requests.
+        bodies: What makes them.
+        connections: Lets as many requests go at once as the client has connections.
+        lane: What the plans of all rows share.
+    """
+
+    table: Table
+    sender: Sender
+    bodies: Bodies
+    connections: asyncio.Semaphore
+
+    def __init__(self, options: Options, paths: dict[str, int]) -> None:
+        self.options = options
+        self._paths = paths
+        self._own = contextlib.AsyncExitStack()
+        self.lane = Plan("insert", ())
+
+    async def open(self) -> None:
+        """Make a client, if none was given, and ask for the table.
+
+        Raises:
+            Exception: Whatever the client raises.
+        """
+        options = self.options
+        client = options.client or await self._own.enter_async_context(self._new_client())
+        self.table = await describe(client, options.table)
+        wanted = options.conflict_columns
+        if wanted is not None and set(wanted) != set(self.table.key_names):
+            refuse(f"conflict_columns must be the table's key ({', '.join(self.table.key_names)})", options.table)
+        if options.write_token is not None and options.write_token in {*self.table.key_names, *self.table.indexed}:
+            refuse("write_token must be an attribute of its own, and no key", options.table)
+        key = self.table.key_names[0]
+        self.bodies = Bodies(options.table, key, tells_old=options.tells_updated)
+        self.connections = asyncio.Semaphore(driver.connections_of(client))
+        self.sender = Sender(client, options.table, key)
+        self._own.callback(self.sender.close)
+
+    async def close(self) -> None:
+        """Close the client, unless it is the user's."""
+        await self._own.aclose()
+
+    def count(self, path: str) -> None:
+        """Count an attempt."""
+        self._paths[path] = self._paths.get(path, 0) + 1
+
+    def _new_client(self) -> Any:
+        """Return what makes a client that checks nothing again, tries once, and has a connection for every request."""
+        options = self.options
+        config = driver.config(
+            parameter_validation=False,
+            max_pool_connections=options.max_connections,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=options.connect_timeout,
+            read_timeout=options.read_timeout,
+            tcp_keepalive=True,
+        )
+        return driver.new_client(
+            options.session, region_name=options.region_name, endpoint_url=options.endpoint_url, config=config
+        )

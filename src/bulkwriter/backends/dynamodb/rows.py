@@ -1,0 +1,151 @@
+"""From a row's values to the piece of a request that writes it: checked, keyed and encoded in one pass at the door."""
+
+from __future__ import annotations
+
+import json
+import os
+from json.encoder import encode_basestring as quoted
+from typing import TYPE_CHECKING, Any, Final
+
+from bulkwriter.backends.dynamodb.encoding import ENCODERS, BadValueError, checked_name, encode_other
+from bulkwriter.backends.dynamodb.keys import checked_key
+from bulkwriter.backends.dynamodb.sizes import LARGEST, UNIT, item_size
+from bulkwriter.contract import Plan
+from bulkwriter.errors import InvalidValueError, NotNullViolationError, RowRejectedError, RowTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from bulkwriter.backends.dynamodb.target import KeyAttribute, Table
+    from bulkwriter.contract import Operation
+
+_WRAPPED: Final = {"insert": ('{"PutRequest":{"Item":', "}}"), "delete": ('{"DeleteRequest":{"Key":', "}}")}
+_HEADS: Final = {operation: len(head) for operation, (head, _) in _WRAPPED.items()}
+_TAIL: Final = 2
+
+
+class Row:
+    """One put or delete.
+
+    Attributes:
+        plan: What it is made by.
+        values: The values that the caller gave.
+        request: Its piece of a ``BatchWriteItem``.
+        key: Its key.
+    """
+
+    __slots__ = ("key", "plan", "request", "values")
+
+    def __init__(self, plan: RowPlan, values: tuple[Any, ...], request: bytes, key: Hashable) -> None:
+        self.plan = plan
+        self.values = values
+        self.request = request
+        self.key = key
+
+    @property
+    def is_delete(self) -> bool:
+        """Whether it is a delete."""
+        return self.plan.operation == "delete"
+
+    @property
+    def item(self) -> bytes:
+        """The item, or for a delete the key, as DynamoDB's JSON."""
+        return self.request[_HEADS[self.plan.operation] : -_TAIL]
+
+    @property
+    def units(self) -> int:
+        """The units of write capacity that it takes at most: JSON is never shorter than DynamoDB's own count."""
+        return -(-len(self.request) // UNIT)
+
+
+class RowPlan(Plan):
+    """Makes rows of one set of columns. Rows know what they are, so those of all plans share batches.
+
+    Args:
+        operation: Put or delete.
+        columns: The columns of the values.
+        lane: What all plans share.
+        table: The target.
+        write_token: The attribute in which each item gets a mark of its own.
+    """
+
+    __slots__ = ("_indexed", "_keys", "_missing", "_table", "_template", "_token")
+
+    def __init__(
+        self, operation: Operation, columns: tuple[str, ...], lane: Plan, table: Table, write_token: str | None = None
+    ) -> None:
+        super().__init__(operation, columns, lane)
+        self._table = table
+        self._token = None if operation == "delete" else write_token
+        self._missing = next((name for name in table.key_names if name not in columns), None)
+        self._keys: tuple[tuple[int, KeyAttribute], ...] = ()
+        if self._missing is None:
+            self._keys = tuple((columns.index(attribute.name), attribute) for attribute in table.key)
+        self._indexed = tuple(
+            (place, table.indexed[name]) for place, name in enumerate(columns) if name in table.indexed
+        )
+        self._template = self._template_for(columns)
+
+    def row(self, values: tuple[Any, ...]) -> Row:
+        """Return the row that writes these values.
+
+        Raises:
+            RowRejectedError: It cannot be stored.
+        """
+        if self._missing is not None:
+            message = f"table {self._table.name}: the item has no {self._missing}, which is part of the key"
+            raise NotNullViolationError(message, column_name=self._missing)
+        encoders = ENCODERS
+        try:
+            texts = tuple([encoders.get(type(value), encode_other)(value, 0) for value in values])
+            keys = tuple([checked_key(attribute, values[place]) for place, attribute in self._keys])
+            for place, attribute in self._indexed:
+                checked_key(attribute, values[place])
+            if self._token is not None:
+                texts = (*texts, os.urandom(16).hex())
+            request = (self._template % texts).encode()
+        except (BadValueError, UnicodeEncodeError):
+            raise self._why_not(values) from None
+        row = Row(self, values, request, keys[0] if len(keys) == 1 else keys)
+        # JSON is never shorter than the item, so that those that may be too large are few.
+        if len(request) > LARGEST and (size := item_size(json.loads(row.item))) > LARGEST:
+            message = f"table {self._table.name}: the item has {size:,} bytes, and DynamoDB takes {LARGEST:,}"
+            raise RowTooLargeError(message)
+        return row
+
+    def mapping(self, values: tuple[Any, ...]) -> Mapping[str, Any]:
+        """Return the values column by column."""
+        return dict(zip(self.columns, values, strict=True))
+
+    def _template_for(self, columns: tuple[str, ...]) -> str:
+        head, tail = _WRAPPED[self.operation]
+        names = [f"{quoted(name).replace('%', '%%')}:%s" for name in columns]
+        if self._token is not None:
+            names.append(f'{quoted(self._token).replace("%", "%%")}:{{"S":"%s"}}')
+        return f"{head}{{{','.join(names)}}}{tail}"
+
+    def _why_not(self, values: tuple[Any, ...]) -> RowRejectedError:
+        """Look for the value that cannot be stored, and say where it is."""
+        for column, value in zip(self.columns, values, strict=True):
+            try:
+                checked_name(column)
+                ENCODERS.get(type(value), encode_other)(value, 0).encode()
+                column.encode()
+            except BadValueError as error:
+                return self._refused(column, error)
+            except UnicodeEncodeError:
+                return self._refused(
+                    column, BadValueError("must not have a surrogate by itself, which is no character")
+                )
+        for place, attribute in (*self._keys, *self._indexed):
+            try:
+                checked_key(attribute, values[place])
+            except BadValueError as error:
+                return self._refused(attribute.name, error)
+        message = f"table {self._table.name}: the item cannot be encoded"
+        return InvalidValueError(message)
+
+    def _refused(self, column: str, error: BadValueError) -> InvalidValueError:
+        path = column + "".join(reversed(error.path))
+        shown = path.encode("ascii", "backslashreplace").decode()
+        return InvalidValueError(f"table {self._table.name}: {shown} {error}", column_name=column, detail=path)
