@@ -1,8 +1,9 @@
 """The servers that tests ask for by name; ``CONTRIBUTING.md`` says where they come from.
 
 A test that takes ``postgres`` is run on each version of PostgreSQL of this machine, in a schema of its own; one that
-takes ``mysql`` on MariaDB and on MySQL, in a database of its own. It may stop, kill or pause the server: the next test
-finds it at work again.
+takes ``mysql`` on MariaDB and on MySQL, in a database of its own; one that takes
+``dynamodb`` makes tables of its own on DynamoDB Local. It may stop, kill or pause the server: the next test finds it at
+work again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from integration.servers.dynamodb_providers import describe_dynamodb, provide_dynamodb
+from integration.servers.dynamodb_scratch import DynamoDBScratch, dynamodb_scratch
 from integration.servers.mysql_providers import PRODUCTS, describe_mysql, provide_mysql
 from integration.servers.mysql_scratch import MySQLScratch, mysql_scratch
 from integration.servers.pgbouncer import PgBouncer, describe_pgbouncer, provide_pgbouncer
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from integration.servers.dynamodb_providers import AnyDynamoDB
     from integration.servers.mysql_providers import AnyMySQL
     from integration.servers.postgres import PostgresServer
     from integration.servers.postgres_providers import AnyPostgres
@@ -41,7 +45,7 @@ pytest.register_assert_rewrite("integration.faults.checking")
 def pytest_report_header() -> list[str]:
     """Say at the top of the run which servers of which version are used, and which must not be missing."""
     required_ones = f"required: {', '.join(sorted(required())) or 'none'}"
-    return [describe_postgres(), describe_pgbouncer(), *describe_mysql(), required_ones]
+    return [describe_postgres(), describe_pgbouncer(), *describe_mysql(), describe_dynamodb(), required_ones]
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +96,26 @@ async def mysql(mysql_server: AnyMySQL) -> AsyncIterator[MySQLScratch]:
 def mysql_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[..., AnyMySQL]:
     """Give a server with settings of the test's choice, such as ``mysql_with(**{"max-connections": "7"})``."""
     return lambda **settings: provide_mysql(servers, request.param, settings)
+
+
+@pytest.fixture
+def dynamodb_server(servers: Servers) -> AnyDynamoDB:
+    """DynamoDB Local at work, its tables in memory."""
+    return provide_dynamodb(servers)
+
+
+@pytest.fixture
+async def dynamodb(dynamodb_server: AnyDynamoDB) -> AsyncIterator[DynamoDBScratch]:
+    """Tables of the test's own."""
+    async with dynamodb_scratch(dynamodb_server) as made:
+        yield made
+
+
+@pytest.fixture
+async def dynamodb_on_disk(servers: Servers) -> AsyncIterator[DynamoDBScratch]:
+    """The same on a server whose tables outlive a stop or a kill."""
+    async with dynamodb_scratch(provide_dynamodb(servers, is_on_disk=True)) as made:
+        yield made
 
 
 @pytest.fixture

