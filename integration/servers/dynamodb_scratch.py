@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import decimal
+import io
 import itertools
 import json
 import os
@@ -65,7 +66,8 @@ class DynamoDBScratch:
         Raises:
             RefusedError: It was answered by an error.
         """
-        body = json.dumps(request).encode()
+        # Of a large body in bytes aiohttp warns.
+        body = io.BytesIO(json.dumps(request).encode())
         headers = {**HEADERS, "X-Amz-Target": f"{TARGET}{operation}"}
         async with self._session.post(self.server.endpoint_url, data=body, headers=headers) as response:
             text = await response.text()

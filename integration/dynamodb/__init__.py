@@ -1,0 +1,11 @@
+"""A DynamoDB without a server, and a proxy before any DynamoDB that goes wrong when it is told to.
+
+``http`` speaks HTTP, ``values`` and ``conditions`` know DynamoDB's rules, ``tables`` holds the rows, ``fake`` answers
+requests, and ``proxy`` stands before it or before a real server.
+"""
+
+from __future__ import annotations
+
+from integration.dynamodb.fake import FakeDynamoDB
+
+__all__ = ["FakeDynamoDB"]
