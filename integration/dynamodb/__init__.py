@@ -7,5 +7,6 @@ requests, and ``proxy`` stands before it or before a real server.
 from __future__ import annotations
 
 from integration.dynamodb.fake import FakeDynamoDB
+from integration.dynamodb.proxy import Chances, FaultProxy, forward_to
 
-__all__ = ["FakeDynamoDB"]
+__all__ = ["Chances", "FakeDynamoDB", "FaultProxy", "forward_to"]

@@ -439,10 +439,11 @@ class TestTheFakeAlone:
             answer = await scratch.call("BatchWriteItem", RequestItems={table: writes})
             assert answer == {"UnprocessedItems": {table: writes[10:]}}
             assert len(await scratch.rows(table)) == 10
-            for operation, request in {
+            requests: dict[str, dict[str, Any]] = {
                 "BatchWriteItem": {"RequestItems": {table: writes[10:]}},
                 "PutItem": {"TableName": table, "Item": row(n=number(10))},
-            }.items():
+            }
+            for operation, request in requests.items():
                 error = await refused(scratch, operation, **request)
                 assert (error.status, error.code) == (400, "ProvisionedThroughputExceededException")
             seconds = 0.1
