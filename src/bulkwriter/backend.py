@@ -157,13 +157,12 @@ class Backend(abc.ABC):
         """Return the keys of many prepared rows: the ``row_key`` of each, perhaps for less than asking for each."""
         return [self.row_key(plan, row) for row in rows]
 
-    def may_supersede(self, plan: Plan, later: Any, earlier: Any) -> bool:
-        """Whether a prepared row may stand for an earlier one of its lane and key, should the writer coalesce.
+    def row_plan(self, plan: Plan, row: Any) -> Plan:
+        """Return the plan that a prepared row of this lane was made by: its own operation and columns.
 
-        By default it may: rows of one lane have the same columns. Where they need not, this tells whether these two
-        do, and that neither is a delete.
+        By default the lane itself; a backend whose plans share one asks the row.
         """
-        return True
+        return plan
 
     def row_mapping(self, plan: Plan, row: Any) -> Mapping[str, Any]:
         """Return a prepared row as the caller gave it, column by column, for ``BulkWriterError.row``."""

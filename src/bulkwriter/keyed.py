@@ -181,7 +181,7 @@ class KeyedDispatcher(Dispatcher[Any]):
                 continue
             if parcel.lane is not batch.lane or parcel.epoch is not batch.epoch:
                 break
-            if not self._backend.may_supersede(batch.lane, parcel.item, mine.item):
+            if not self._is_alike(batch.lane, parcel.item, mine.item):
                 break
             if batch.size + parcel.size - size > self._max_bytes:
                 # It is the next batch's: this one is full.
@@ -205,6 +205,11 @@ class KeyedDispatcher(Dispatcher[Any]):
         self._set_record(batch, place, Record(batch.opened_at, chain=chain))
         if batch.deadlines is not None or mine.deadline is not None:
             self._set_deadline(batch, place, float("inf") if mine.deadline is None else mine.deadline)
+
+    def _is_alike(self, lane: Plan, later: Any, earlier: Any) -> bool:
+        """Whether rows of one lane have the same columns, and neither is a delete."""
+        plan = self._backend.row_plan(lane, later)
+        return plan.operation == "insert" and plan is self._backend.row_plan(lane, earlier)
 
     def _pass_on(self, record: Record | None) -> bool:
         """Let the latest of the rows that a lost one stood for go in its place. Returns whether there was one."""

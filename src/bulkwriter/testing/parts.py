@@ -122,10 +122,12 @@ class Poisons:
 
     def found(self, backend: Backend, attempt: Attempt) -> dict[int, RowRejectedError]:
         """Return by place the errors of the poisoned rows of an attempt; deletes are left alone."""
-        if not self._poisons or attempt.plan.operation != "insert":
+        if not self._poisons:
             return {}
         bad: dict[int, RowRejectedError] = {}
         for place, row in enumerate(attempt.rows):
+            if backend.row_plan(attempt.plan, row).operation == "delete":
+                continue
             ordinal, mapping = self._ordinal(row), backend.row_mapping(attempt.plan, row)
             poison = next((poison for poison in self._poisons if poison.is_in(ordinal, mapping)), None)
             if poison is not None:

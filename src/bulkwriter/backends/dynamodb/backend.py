@@ -202,9 +202,9 @@ class DynamoDBBackend(Backend):
         """Return a row's key: numbers by value, text by its code points."""
         return row.key
 
-    def may_supersede(self, plan: Plan, later: Row, earlier: Row) -> bool:  # noqa: ARG002
-        """Whether a later row may stand for an earlier one of its key: not where one of them is a delete."""
-        return later.plan is earlier.plan and not later.is_delete
+    def row_plan(self, plan: Plan, row: Row) -> Plan:  # noqa: ARG002
+        """Return what a row was made by: puts and deletes of any attributes share a batch."""
+        return row.plan
 
     def row_mapping(self, plan: Plan, row: Row) -> Mapping[str, Any]:  # noqa: ARG002
         """Return a row as the caller gave it."""
