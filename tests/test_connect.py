@@ -124,7 +124,7 @@ class TestSchemes:
         """And nothing is promised that cannot be installed; the password is not shown."""
         with pytest.raises(MisconfigurationError) as raised:
             connect(f"{scheme}://user:{PASSWORD}@host/db", "events")
-        there = "mariadb://, mysql://, postgres://, postgresql://, sqlite://"
+        there = "dynamodb://, mariadb://, mysql://, postgres://, postgresql://, sqlite://"
         assert str(raised.value) == f"this version has no backend for {scheme}:// URLs, only for: {there}"
 
     @pytest.mark.parametrize(

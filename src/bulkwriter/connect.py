@@ -28,6 +28,8 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
     ``postgresql://user:password@host/db``    PostgreSQL, with whatever else asyncpg reads from its URLs
     ``mysql://user:password@host/db``         MySQL or MariaDB, ``?unix_socket=/path`` for one behind a socket
     ``mariadb://user:password@host/db``       the same
+    ``dynamodb://eu-central-1``               DynamoDB in a region, ``dynamodb://`` in that of the environment;
+                                              ``?endpoint_url=http://localhost:8000`` for one that is elsewhere
     ========================================  =======================================================
 
     A character that means something in a URL (``? # %``) is written as a percent code in a file's name: ``%3F``.
@@ -127,10 +129,30 @@ def _mysql_arguments(parts: SplitResult) -> dict[str, Any]:
     return {"url_or_connect_function": parts.geturl()}
 
 
+def _dynamodb_arguments(parts: SplitResult) -> dict[str, Any]:
+    """Return the region and the endpoint that a URL names; the credentials are those of the environment.
+
+    Raises:
+        MisconfigurationError: It says anything else.
+    """
+    from urllib.parse import parse_qsl  # noqa: PLC0415 - as above
+
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    endpoint = query.pop("endpoint_url", None)
+    if query or parts.path.strip("/") or parts.fragment or not re.fullmatch(r"[A-Za-z0-9-]*", parts.netloc):
+        message = (
+            "a dynamodb URL is a region and perhaps an endpoint, as in "
+            "dynamodb://eu-central-1?endpoint_url=http://localhost:8000: credentials come from the environment"
+        )
+        raise MisconfigurationError(message)
+    return {"session_or_client": None, "region_name": parts.netloc or None, "endpoint_url": endpoint}
+
+
 _MYSQL = _Entry("bulkwriter.backends.mysql", "MySQLBackend", _mysql_arguments, extra="mysql")
 _POSTGRES = _Entry("bulkwriter.backends.postgres", "PostgresBackend", _postgres_arguments, extra="postgres")
 
 _BACKENDS = {
+    "dynamodb": _Entry("bulkwriter.backends.dynamodb", "DynamoDBBackend", _dynamodb_arguments, extra="dynamodb"),
     "sqlite": _Entry("bulkwriter.backends.sqlite", "SQLiteBackend", _sqlite_arguments),
     "postgresql": _POSTGRES,
     "postgres": _POSTGRES,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.dynamodb import errors
 from bulkwriter.backends.dynamodb.bodies import packed
 from bulkwriter.backends.dynamodb.comparing import has_token, is_same
 from bulkwriter.backends.dynamodb.keys import key_of
 from bulkwriter.contract import Doubtful, NotApplied, Suspect, Uniform
+from bulkwriter.errors import ThrottledError
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UPDATED, WriteResult
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bulkwriter.backends.dynamodb.parts import Parts
     from bulkwriter.backends.dynamodb.rows import Row
     from bulkwriter.contract import Attempt, Reply, Verdict
-
-Request: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
 class Attempting:
@@ -76,32 +74,46 @@ class Attempting:
             batched, alone = list(rows), []
         packs = list(packed(batched))
         if not alone and len(packs) == 1:
-            await self._in_turn([self._batch_of(packs[0])])
+            await self._in_turn([packs[0]], self._batch)
             return
-        calls = [self._in_turn([self._batch_of(pack) for pack in line]) for line in _lines_of_packs(packs)]
-        calls += [self._in_turn([self._single(row) for row in line]) for line in _lines_of_rows(alone)]
+        calls = [self._in_turn(line, self._batch) for line in _lines_of_packs(packs)]
+        calls += [self._in_turn([[row] for row in line], self._alone) for line in _lines_of_rows(alone)]
         async with asyncio.TaskGroup() as group:
             for call in calls:
                 group.create_task(call)
 
-    def _batch_of(self, rows: list[Row]) -> Request:
-        return functools.partial(self._batch, rows)
-
-    def _single(self, row: Row) -> Request:
-        return functools.partial(self._alone, row)
-
-    async def _in_turn(self, requests: list[Request]) -> None:
-        """Make requests one after the other, each when there is a connection for it."""
-        for request in requests:
+    async def _in_turn(self, packs: list[list[Row]], write: Callable[[list[Row]], Awaitable[None]]) -> None:
+        """Make requests one after the other, each when the table takes it, and when there is a connection for it."""
+        for rows in packs:
+            await self._parts.limit.wait(sum([row.units for row in rows]))
             async with self._parts.connections:
-                await request()
+                if self._begin(rows):
+                    await write(rows)
+            self._learn(rows)
+
+    def _begin(self, rows: list[Row]) -> bool:
+        """Note that rows may be stored from here on. Returns whether they may be sent at all."""
+        if self._is_given_up and not self._is_again:
+            return False
+        for row in rows:
+            self._verdicts.setdefault(row, _NO_ANSWER)
+        return True
+
+    def _learn(self, rows: list[Row]) -> None:
+        """Let the limit learn what was written, and what was throttled."""
+        written = throttled = 0
+        for row in rows:
+            verdict = self._verdicts.get(row)
+            if isinstance(verdict, WriteResult):
+                written += row.units
+            elif isinstance(verdict, NotApplied) and isinstance(verdict.error, ThrottledError):
+                throttled += row.units
+        self._parts.limit.note(written, throttled)
 
     # -- requests
 
     async def _batch(self, rows: list[Row]) -> None:
         """Put and delete items in one request."""
-        if not self._begin(rows):
-            return
         try:
             answer = await self._parts.sender.batch(self._parts.bodies.batch(rows))
             left = self._left_of(rows, answer["UnprocessedItems"])
@@ -109,7 +121,7 @@ class Attempting:
             if self._is_again and len(rows) > 1 and errors.is_row_fault(error):
                 # The first one never arrived, it seems; and who has had no verdict yet is not to be suspected.
                 for row in rows:
-                    await self._alone(row)
+                    await self._alone([row])
             else:
                 self._fail(rows, error)
             return
@@ -130,11 +142,9 @@ class Attempting:
         requests = [content for listed in left.values() for request in listed for content in request.values()]
         return [by_key[key_of(self._parts.table, content.get("Item") or content["Key"])] for content in requests]
 
-    async def _alone(self, row: Row) -> None:
+    async def _alone(self, rows: list[Row]) -> None:
         """Write one row in a request of its own."""
-        if not self._begin([row]):
-            return
-        parts = self._parts
+        (row,), parts = rows, self._parts
         try:
             if row.is_delete:
                 await parts.sender.delete(parts.bodies.delete(row))
@@ -148,7 +158,7 @@ class Attempting:
             if errors.code_of(error) == errors.CONFLICT:
                 self._note(row, self._conflict(row, error))
             else:
-                self._fail([row], error)
+                self._fail(rows, error)
 
     def _replaced(self, answer: Mapping[str, Any]) -> WriteResult:
         """Return what a put of its own has done, which tells what it has replaced: itself, perhaps, if sent again."""
@@ -157,14 +167,6 @@ class Attempting:
         return UPDATED if answer.get("Attributes") else INSERTED
 
     # -- verdicts
-
-    def _begin(self, rows: list[Row]) -> bool:
-        """Note that rows may be stored from here on. Returns whether they may be sent at all."""
-        if self._is_given_up and not self._is_again:
-            return False
-        for row in rows:
-            self._verdicts.setdefault(row, _NO_ANSWER)
-        return True
 
     def _conflict(self, row: Row, error: Exception) -> Verdict:
         """Return what a row hears that found an item in its place: its own, if an earlier request was done."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bulkwriter.backends.dynamodb import driver
 from bulkwriter.backends.dynamodb.bodies import Bodies
 from bulkwriter.backends.dynamodb.errors import refuse
+from bulkwriter.backends.dynamodb.limit import CapacityLimit
 from bulkwriter.backends.dynamodb.sending import Sender
 from bulkwriter.backends.dynamodb.target import Table, describe
 from bulkwriter.contract import Plan
@@ -29,6 +30,7 @@ class Parts:
         sender: What sends requests.
         bodies: What makes them.
         connections: Lets as many requests go at once as the client has connections.
+        limit: Lets as much be written as the table takes.
         lane: What the plans of all rows share.
     """
 
@@ -36,6 +38,7 @@ class Parts:
     sender: Sender
     bodies: Bodies
     connections: asyncio.Semaphore
+    limit: CapacityLimit
 
     def __init__(self, options: Options, paths: dict[str, int]) -> None:
         self.options = options
@@ -60,6 +63,7 @@ class Parts:
         key = self.table.key_names[0]
         self.bodies = Bodies(options.table, key, tells_old=options.tells_updated)
         self.connections = asyncio.Semaphore(driver.connections_of(client))
+        self.limit = CapacityLimit()
         self.sender = Sender(client, options.table, key)
         self._own.callback(self.sender.close)
 

@@ -1,0 +1,92 @@
+"""How much is written a second: as much as the table takes, found out from what it throttles."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Final
+
+# What was measured best, among a few, for a table that takes a fiftieth of what is offered: to give way by so much, at
+# most so often, and to grow by so much in the same time. 95 % of the capacity is used, and 1.06 attempts a row.
+_STEP: Final = 0.1
+_AFTER_PART: Final = 0.9
+_AFTER_ALL: Final = 0.7
+_GROWTH: Final = 1.03
+
+# Seconds over which is counted what is written, and within which it is not yet worth counting.
+_WINDOW: Final = 0.5
+_MOMENT: Final = 0.05
+
+_LEAST: Final = 1.0
+"""Units a second, below which nothing is asked to go slower."""
+
+_LONGEST: Final = 5.0
+"""Seconds that a request is made to wait at most: it does so within its attempt, whose time is limited."""
+
+_HEADROOM: Final = 2.0
+"""How many times as much as is written may be allowed: who has allowed any more needs long to give way again."""
+
+
+class CapacityLimit:
+    """Lets requests begin in the order in which they come, at a rate that adapts to what is throttled (AIMD).
+
+    Until something is throttled there is no limit. Then what is allowed is what has just been written, and from there
+    it falls with whatever is throttled, and rises with whatever is not.
+
+    Attributes:
+        rate: Units of write capacity a second.
+    """
+
+    def __init__(self) -> None:
+        self.rate: float = math.inf
+        self._free_at = 0.0
+        self._changed_at = 0.0
+        self._counted_from = 0.0
+        self._written = 0.0
+        self._throughput = 0.0
+
+    async def wait(self, units: int) -> None:
+        """Wait until a request of so many units may begin."""
+        if self.rate == math.inf:
+            return
+        now = asyncio.get_running_loop().time()
+        begins_at = min(max(now, self._free_at), now + _LONGEST)
+        # Taken before anything is awaited: whoever comes next comes after.
+        self._free_at = begins_at + units / self.rate
+        if begins_at > now:
+            await asyncio.sleep(begins_at - now)
+
+    def note(self, written: int, throttled: int) -> None:
+        """Learn from the answer to a request.
+
+        Args:
+            written: Units that were written.
+            throttled: Units that were not, for want of capacity.
+        """
+        now = asyncio.get_running_loop().time()
+        self._count(written, now)
+        since = now - self._changed_at
+        if throttled:
+            if self.rate == math.inf:
+                self.rate = max(_LEAST, self._throughput)
+                self._free_at = now
+            elif since >= _STEP:
+                self.rate = max(_LEAST, self.rate * (_AFTER_PART if written else _AFTER_ALL))
+            else:
+                return
+            self._changed_at = now
+        elif self.rate < math.inf and since >= _STEP:
+            most = max(self.rate, _HEADROOM * self._throughput)
+            self.rate = min(self.rate * _GROWTH ** min(since / _STEP, 10.0), most)
+            self._changed_at = now
+
+    def _count(self, written: int, now: float) -> None:
+        elapsed = now - self._counted_from
+        if elapsed > 2 * _WINDOW:
+            # Nothing was written for a while, which says nothing of what could be.
+            self._counted_from, self._written, elapsed = now, 0.0, 0.0
+        self._written += written
+        if elapsed >= _WINDOW or (self.rate == math.inf and elapsed >= _MOMENT):
+            self._throughput = self._written / elapsed
+        if elapsed >= _WINDOW:
+            self._counted_from, self._written = now, 0.0
