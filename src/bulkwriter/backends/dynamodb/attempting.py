@@ -85,11 +85,11 @@ class Attempting:
     async def _in_turn(self, packs: list[list[Row]], write: Callable[[list[Row]], Awaitable[None]]) -> None:
         """Make requests one after the other, each when the table takes it, and when there is a connection for it."""
         for rows in packs:
-            await self._parts.limit.wait(sum([row.units for row in rows]))
+            began_at = await self._parts.limit.wait(sum([row.units for row in rows]))
             async with self._parts.connections:
                 if self._begin(rows):
                     await write(rows)
-            self._learn(rows)
+            self._learn(rows, began_at)
 
     def _begin(self, rows: list[Row]) -> bool:
         """Note that rows may be stored from here on. Returns whether they may be sent at all."""
@@ -99,7 +99,7 @@ class Attempting:
             self._verdicts.setdefault(row, _NO_ANSWER)
         return True
 
-    def _learn(self, rows: list[Row]) -> None:
+    def _learn(self, rows: list[Row], began_at: float) -> None:
         """Let the limit learn what was written, and what was throttled."""
         written = throttled = 0
         for row in rows:
@@ -108,7 +108,7 @@ class Attempting:
                 written += row.units
             elif isinstance(verdict, NotApplied) and isinstance(verdict.error, ThrottledError):
                 throttled += row.units
-        self._parts.limit.note(written, throttled)
+        self._parts.limit.note(written, throttled, began_at)
 
     # -- requests
 
