@@ -119,7 +119,7 @@ class TestSQLite:
 class TestSchemes:
     """What the scheme decides, and what is said where it decides nothing."""
 
-    @pytest.mark.parametrize("scheme", ["oracle", "dynamodb", "sqlite+aiosqlite", "postgresql+asyncpg"])
+    @pytest.mark.parametrize("scheme", ["oracle", "sqlite+aiosqlite", "postgresql+asyncpg"])
     def test_a_scheme_without_a_backend_is_named_beside_those_that_have_one(self, scheme: str) -> None:
         """And nothing is promised that cannot be installed; the password is not shown."""
         with pytest.raises(MisconfigurationError) as raised:

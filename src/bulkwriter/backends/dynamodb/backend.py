@@ -52,7 +52,8 @@ class DynamoDBBackend(Backend):
     )
     limits: ClassVar[Limits] = Limits(
         max_batch_size=25,
-        max_batch_bytes=15 * 2**20,
+        # A partition takes 1 MB a second, and to sign as much takes a millisecond of the loop's.
+        max_batch_bytes=2**20,
         concurrency=16,
         max_queue_size=20_000,
         max_queue_bytes=64 * 2**20,

@@ -8,6 +8,7 @@ signs: credentials, endpoints, proxies, TLS, and handlers of the user's are the 
 from __future__ import annotations
 
 import contextvars
+import io
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from bulkwriter.backends.dynamodb.driver import Client
 
 _body: Final[contextvars.ContextVar[bytes | None]] = contextvars.ContextVar("bulkwriter_dynamodb_body", default=None)
+
+_LONG: Final = 2**20
 
 _OPERATIONS: Final = ("BatchWriteItem", "PutItem", "DeleteItem")
 
@@ -75,4 +78,5 @@ class Sender:
 def _set_body(params: dict[str, Any], **_: Any) -> None:
     body = _body.get()
     if body is not None:
-        params["body"] = body
+        # What is longer is sent piece by piece: at once, it would block the loop, and aiohttp warns of it.
+        params["body"] = body if len(body) <= _LONG else io.BytesIO(body)

@@ -1,0 +1,103 @@
+"""How fast DynamoDB is written to: no limit until something is throttled, then what the table takes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from bulkwriter.backends.dynamodb.limit import CapacityLimit
+from tests.virtual_time import virtually
+
+UNITS = 25
+
+
+class Throttling:
+    """A table of so many units a second, with no more than a quarter of a second put by."""
+
+    def __init__(self, capacity: float) -> None:
+        self.capacity = capacity
+        self.written = self.offered = 0
+        self._left = capacity / 4
+        self._at = 0.0
+
+    def take(self, units: int) -> int:
+        """Return how many of these units are written now."""
+        now = asyncio.get_running_loop().time()
+        self._left = min(self.capacity / 4, self._left + (now - self._at) * self.capacity)
+        self._at = now
+        taken = min(units, int(self._left))
+        self._left -= taken
+        self.offered += units
+        self.written += taken
+        return taken
+
+
+async def write(limit: CapacityLimit, table: Throttling, until: float) -> None:
+    """Write as fast as the limit allows, a request after the other."""
+    while asyncio.get_running_loop().time() < until:
+        began_at = await limit.wait(UNITS)
+        await asyncio.sleep(0.01)
+        written = table.take(UNITS)
+        limit.note(written, UNITS - written, began_at)
+
+
+@virtually
+async def test_nothing_waits_until_something_is_throttled() -> None:
+    """Whatever is written."""
+    limit, loop = CapacityLimit(), asyncio.get_running_loop()
+    for _ in range(1000):
+        limit.note(UNITS, 0, await limit.wait(UNITS))
+    assert limit.rate == math.inf
+    assert loop.time() == 0
+
+
+@virtually
+async def test_a_table_is_used_to_the_full_and_seldom_asked_for_more() -> None:
+    """Sixteen writers, that could write fifty times as much."""
+    limit, table = CapacityLimit(), Throttling(800)
+    await asyncio.gather(*(write(limit, table, until=60) for _ in range(16)))
+    assert table.written >= 0.95 * 60 * table.capacity
+    assert table.offered <= 1.1 * table.written
+
+
+@virtually
+async def test_what_becomes_faster_is_found_out() -> None:
+    """A table that scales up is used to the full again within half a minute."""
+    limit, table = CapacityLimit(), Throttling(400)
+    writers = asyncio.gather(*(write(limit, table, until=90) for _ in range(16)))
+    await asyncio.sleep(30)
+    table.capacity = 1600
+    await asyncio.sleep(30)
+    before = table.written
+    await writers
+    assert table.written - before >= 0.9 * 30 * table.capacity
+
+
+@virtually
+async def test_requests_begin_in_the_order_in_which_they_come() -> None:
+    """However long they have to wait, and whatever each of them writes."""
+    limit, begun = CapacityLimit(), list[int]()
+    limit.note(100, 0, 0.0)
+    limit.note(0, UNITS, 0.0)
+
+    async def one(number: int) -> None:
+        await limit.wait(1 + number % 7 * 40)
+        begun.append(number)
+
+    await asyncio.gather(*(one(number) for number in range(50)))
+    assert begun == list(range(50))
+
+
+@virtually
+async def test_one_burst_lowers_the_rate_once() -> None:
+    """What began before the rate was lowered tells nothing of the new one."""
+    limit = CapacityLimit()
+    limit.note(1000, 0, 0.0)
+    limit.note(0, UNITS, 0.0)
+    began_at = [await limit.wait(0) for _ in range(16)]
+    await asyncio.sleep(0.2)
+    before = limit.rate
+    for when in began_at:
+        limit.note(0, UNITS, when)
+        await asyncio.sleep(0.2)
+    assert limit.rate == before * 0.7
