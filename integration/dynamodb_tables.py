@@ -1,0 +1,46 @@
+"""What tests of DynamoDB's backend are given: a session, a client of the user's own, and a backend over a table."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any
+
+import aioboto3
+from aiobotocore.config import AioConfig
+
+from bulkwriter.backends.dynamodb import DynamoDBBackend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+REGION = "eu-central-1"
+
+
+@functools.cache
+def session() -> Any:
+    """Return a session with credentials that an emulator takes, whatever the environment has.
+
+    One for all: to read the description of the service takes each session a tenth of a second.
+    """
+    return aioboto3.Session(aws_access_key_id="tests", aws_secret_access_key="tests", region_name=REGION)  # noqa: S106 - nobody checks it
+
+
+@contextlib.asynccontextmanager
+async def client_to(endpoint_url: str) -> AsyncIterator[Any]:
+    """Make a client of the user's own, which leaves it to others to send requests again."""
+    config = AioConfig(retries={"total_max_attempts": 1}, max_pool_connections=32)
+    # Without TLS there is no certificate to verify, and to read those of all authorities takes longer than most tests.
+    async with session().client("dynamodb", endpoint_url=endpoint_url, config=config, verify=False) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def opened(endpoint_url: str, table: str, **options: Any) -> AsyncIterator[DynamoDBBackend]:
+    """Open a backend over a table, and close it afterwards."""
+    backend = DynamoDBBackend(session(), table, endpoint_url=endpoint_url, **options)
+    await backend.open()
+    try:
+        yield backend
+    finally:
+        await backend.close()
