@@ -1,4 +1,4 @@
-"""The conformance suite, run against DynamoDB: by a session, and through a client of the user's own."""
+"""The conformance suite, run against DynamoDB."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 
 from bulkwriter.backends.dynamodb import DynamoDBBackend
 from bulkwriter.testing.conformance import ConformanceSuite, Target
-from integration.dynamodb import FakeDynamoDB
-from integration.dynamodb_tables import client_to, session
-from integration.servers.dynamodb_scratch import dynamodb_scratch
+from integration.dynamodb_tables import client_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,8 +23,7 @@ class DynamoDBTarget(Target):
     Args:
         scratch: By which the test looks into the table.
         table: The table's name.
-        access: What backends are given to write to it.
-        where: Where they find it, unless that is known already.
+        client: What backends are given to write to it.
     """
 
     generates_ids = False
@@ -37,19 +34,18 @@ class DynamoDBTarget(Target):
     wrong_type = None
     too_large = "x" * 410_000
 
-    def __init__(self, scratch: DynamoDBScratch, table: str, access: Any, **where: Any) -> None:
+    def __init__(self, scratch: DynamoDBScratch, table: str, client: Any) -> None:
         self._scratch = scratch
         self._table = table
-        self._access = access
-        self._where = where
+        self._client = client
 
     def backend(self, **options: Any) -> Backend:
         """Return a backend over the table."""
-        return DynamoDBBackend(self._access, self._table, **self._where, **options)
+        return DynamoDBBackend(self._client, self._table, **options)
 
     def backend_without_table(self) -> Backend:
         """Return a backend over a table that nobody has made."""
-        return DynamoDBBackend(self._access, "nonesuch", **self._where)
+        return DynamoDBBackend(self._client, "nonesuch")
 
     async def rows(self) -> Sequence[Mapping[str, Any]]:
         """Return what is in the table."""
@@ -57,20 +53,14 @@ class DynamoDBTarget(Target):
 
 
 class TestDynamoDBBackend(ConformanceSuite):
-    """By a session, on DynamoDB Local."""
+    """Through a client of the user's own, on DynamoDB Local.
+
+    A session makes the same client for each backend, which takes it longer than most of these tests.
+    """
 
     @pytest.fixture
-    async def target(self, dynamodb: DynamoDBScratch) -> Target:
+    async def target(self, dynamodb: DynamoDBScratch) -> AsyncIterator[Target]:
         """Return a fresh table."""
         table = await dynamodb.create(partition="id:N")
-        return DynamoDBTarget(dynamodb, table, session(), endpoint_url=dynamodb.server.endpoint_url)
-
-
-class TestClient(ConformanceSuite):
-    """Through a client of the user's own, before the fake, which answers faster than any server."""
-
-    @pytest.fixture
-    async def target(self) -> AsyncIterator[Target]:
-        """Return a fresh table."""
-        async with FakeDynamoDB() as fake, dynamodb_scratch(fake) as scratch, client_to(fake.endpoint_url) as client:
-            yield DynamoDBTarget(scratch, await scratch.create(partition="id:N"), client)
+        async with client_to(dynamodb.server.endpoint_url) as client:
+            yield DynamoDBTarget(dynamodb, table, client)

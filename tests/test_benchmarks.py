@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Those that need a server are run by integration/.
-WITH_SERVER = {"mysql", "postgres"}
+WITH_SERVER = {"dynamodb", "mysql", "postgres"}
 BENCHMARKS = sorted({path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")} - WITH_SERVER)
 
 pytestmark = pytest.mark.skipif(
