@@ -9,7 +9,7 @@ ARGS ?=
 BENCH ?= core
 SIZE ?= full
 DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testing bulkwriter.backends.sqlite \
-	bulkwriter.backends.postgres bulkwriter.backends.mysql
+	bulkwriter.backends.postgres bulkwriter.backends.mysql bulkwriter.backends.dynamodb
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
