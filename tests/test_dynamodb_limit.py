@@ -101,3 +101,18 @@ async def test_one_burst_lowers_the_rate_once() -> None:
         limit.note(0, UNITS, when)
         await asyncio.sleep(0.2)
     assert limit.rate == before * 0.7
+
+
+@virtually
+async def test_what_was_throttled_for_a_while_is_made_up_for_soon() -> None:
+    """A table that took nothing for a second is used to the full again within ten."""
+    limit, table = CapacityLimit(), Throttling(1000)
+    writers = asyncio.gather(*(write(limit, table, until=40) for _ in range(16)))
+    await asyncio.sleep(20)
+    table.capacity = 0
+    await asyncio.sleep(1)
+    table.capacity = 1000
+    await asyncio.sleep(10)
+    before = table.written
+    await writers
+    assert table.written - before >= 0.9 * 9 * table.capacity

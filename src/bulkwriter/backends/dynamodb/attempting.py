@@ -36,6 +36,7 @@ class Attempting:
         self._rows: Sequence[Row] = attempt.rows
         self._is_careful = attempt.careful
         self._verdicts: dict[Row, Verdict] = {}
+        self._throttled: set[Row] = set()
         self._is_given_up = False
         # Whether rows may be stored already by a request whose answer was lost.
         self._is_again = False
@@ -57,11 +58,11 @@ class Attempting:
         return self._told()
 
     def _told(self) -> Reply:
-        verdicts = [self._verdicts.get(row) or errors.given_up(self._parts.table.name) for row in self._rows]
+        verdicts = [*map(self._verdicts.get, self._rows)]
         first = verdicts[0]
-        if isinstance(first, WriteResult) and all(verdict is first for verdict in verdicts):
+        if isinstance(first, WriteResult) and verdicts.count(first) == len(verdicts):
             return Uniform(first, len(verdicts))
-        return verdicts
+        return [verdict or errors.given_up(self._parts.table.name) for verdict in verdicts]
 
     # -- which request each row goes in
 
@@ -72,7 +73,7 @@ class Attempting:
             alone = [row for row in rows if self._is_careful or not row.is_delete]
         else:
             batched, alone = list(rows), []
-        packs = list(packed(batched))
+        packs = packed(batched)
         if not alone and len(packs) == 1:
             await self._in_turn([packs[0]], self._batch)
             return
@@ -84,31 +85,19 @@ class Attempting:
 
     async def _in_turn(self, packs: list[list[Row]], write: Callable[[list[Row]], Awaitable[None]]) -> None:
         """Make requests one after the other, each when the table takes it, and when there is a connection for it."""
+        limit = self._parts.limit
         for rows in packs:
-            began_at = await self._parts.limit.wait(sum([row.units for row in rows]))
+            units = sum([row.units for row in rows])
+            began_at = await limit.wait(units)
             async with self._parts.connections:
-                if self._begin(rows):
-                    await write(rows)
-            self._learn(rows, began_at)
-
-    def _begin(self, rows: list[Row]) -> bool:
-        """Note that rows may be stored from here on. Returns whether they may be sent at all."""
-        if self._is_given_up and not self._is_again:
-            return False
-        for row in rows:
-            self._verdicts.setdefault(row, _NO_ANSWER)
-        return True
-
-    def _learn(self, rows: list[Row], began_at: float) -> None:
-        """Let the limit learn what was written, and what was throttled."""
-        written = throttled = 0
-        for row in rows:
-            verdict = self._verdicts.get(row)
-            if isinstance(verdict, WriteResult):
-                written += row.units
-            elif isinstance(verdict, NotApplied) and isinstance(verdict.error, ThrottledError):
-                throttled += row.units
-        self._parts.limit.note(written, throttled, began_at)
+                if self._is_given_up and not self._is_again:
+                    return
+                # From here on they may be stored.
+                self._verdicts.update(dict.fromkeys(rows, _NO_ANSWER))
+                self._throttled.difference_update(rows)
+                await write(rows)
+            throttled = sum([row.units for row in rows if row in self._throttled])
+            limit.note(units - throttled, throttled, began_at)
 
     # -- requests
 
@@ -125,8 +114,10 @@ class Attempting:
             else:
                 self._fail(rows, error)
             return
+        self._verdicts.update(dict.fromkeys(rows, STORED))
         for row in rows:
-            self._verdicts[row] = DELETED if row.is_delete else STORED
+            if row.is_delete:
+                self._verdicts[row] = DELETED
         for row in left:
             self._note(row, errors.unprocessed(self._parts.table.name))
 
@@ -198,8 +189,11 @@ class Attempting:
 
     def _note(self, row: Row, verdict: Verdict) -> None:
         """Note a verdict, unless it is only of this request, and says nothing of the one before."""
-        if self._is_again and isinstance(verdict, NotApplied):
-            verdict = Doubtful(verdict.error)
+        if isinstance(verdict, NotApplied):
+            if isinstance(verdict.error, ThrottledError):
+                self._throttled.add(row)
+            if self._is_again:
+                verdict = Doubtful(verdict.error)
         self._verdicts[row] = verdict
 
 

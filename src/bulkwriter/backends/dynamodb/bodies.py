@@ -17,8 +17,16 @@ MOST_BYTES: Final = 15 * 2**20
 """Bytes of its body. 16 MB are taken; the names of the table and of the request come on top of the rows."""
 
 
-def packed(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def packed(rows: list[Row]) -> list[list[Row]]:
     """Divide rows, in order, into those that fit into one ``BatchWriteItem``: distinct keys, and not too many bytes."""
+    fits = len(rows) <= MOST_ROWS and sum([len(row.request) for row in rows]) <= MOST_BYTES
+    if rows and fits and len({row.key for row in rows}) == len(rows):
+        # As they come from a writer.
+        return [rows]
+    return list(_divided(rows))
+
+
+def _divided(rows: Iterable[Row]) -> Iterator[list[Row]]:
     pack: list[Row] = []
     keys: set[object] = set()
     size = 0

@@ -28,6 +28,8 @@ from bulkwriter.backends.dynamodb.numbers import BadNumberError, decimal_text, f
 DEEPEST: Final = 31
 """Lists and maps that may lie within each other; DynamoDB counts the attribute itself as one level more, 32."""
 
+_EASY: Final = 10**18
+
 LONGEST_NAME: Final = 65_535
 """Bytes of an attribute's name."""
 
@@ -105,6 +107,9 @@ def _text(value: str, _: int) -> str:
 
 
 def _int(value: int, _: int) -> str:
+    # Nearly every number there is: asked here, it need not be handed on.
+    if -_EASY < value < _EASY:
+        return f'{{"N":"{value:d}"}}'
     return f'{{"N":"{_digits(int_text, value)}"}}'
 
 

@@ -13,6 +13,12 @@ _STEP: Final = 0.1
 _YIELD: Final = 0.3
 _GROWTH: Final = 1.01
 
+# Where nothing has been throttled for so many seconds, it grows faster with each further one: what was throttled for a
+# reason that has gone, such as a partition that has been split, is made up for within seconds.
+_CALM: Final = 2.0
+_GROWTH_OF_GROWTH: Final = 0.02
+_MOST_GROWTH: Final = 0.14
+
 # Seconds over which is counted what is written, and within which it is not yet worth counting.
 _WINDOW: Final = 0.5
 _MOMENT: Final = 0.05
@@ -21,7 +27,7 @@ _LEAST: Final = 1.0
 """Units a second, below which nothing is asked to go slower."""
 
 _LONGEST: Final = 20.0
-"""Seconds that a request is made to wait at most: it does so within its attempt, whose time is limited."""
+"""Seconds that the first in line is made to wait at most: it does so within its attempt, whose time is limited."""
 
 _HEADROOM: Final = 2.0
 """How many times as much as is written may be allowed: who has allowed any more needs long to give way again."""
@@ -39,22 +45,26 @@ class CapacityLimit:
 
     def __init__(self) -> None:
         self.rate: float = math.inf
+        self._line = asyncio.Lock()
         self._free_at = 0.0
         self._changed_at = 0.0
+        self._gave_way_at = 0.0
         self._counted_from = 0.0
         self._written = 0.0
         self._throughput = 0.0
 
     async def wait(self, units: int) -> float:
         """Wait until a request of so many units may begin, and return when it does, for ``note``."""
-        now = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
         if self.rate == math.inf:
-            return now
-        begins_at = min(max(now, self._free_at), now + _LONGEST)
-        # Taken before anything is awaited: whoever comes next comes after.
-        self._free_at = begins_at + units / self.rate
-        if begins_at > now:
-            await asyncio.sleep(begins_at - now)
+            return clock()
+        # Only the first in line knows when it begins: who comes later has its time from the rate that is then.
+        async with self._line:
+            now = clock()
+            begins_at = min(max(now, self._free_at), now + _LONGEST)
+            if begins_at > now:
+                await asyncio.sleep(begins_at - now)
+            self._free_at = begins_at + units / self.rate
         return begins_at
 
     def note(self, written: int, throttled: int, began_at: float) -> None:
@@ -71,14 +81,15 @@ class CapacityLimit:
         if throttled and self.rate == math.inf:
             # The first to be throttled: what was written meanwhile is the best guess.
             self.rate = max(_LEAST, self._throughput or self._written / max(now - self._counted_from, _MOMENT))
-            self._free_at = self._changed_at = now
+            self._free_at = self._changed_at = self._gave_way_at = now
         elif throttled and began_at >= self._changed_at and since >= _STEP:
             # What began before the rate was lowered tells nothing of the new one.
             self.rate = max(_LEAST, self.rate * (1 - _YIELD * throttled / (written + throttled)))
-            self._changed_at = now
+            self._changed_at = self._gave_way_at = now
         elif not throttled and self.rate < math.inf and since >= _STEP:
             most = max(self.rate, _HEADROOM * self._throughput)
-            self.rate = min(self.rate * _GROWTH ** min(since / _STEP, 10.0), most)
+            growth = _GROWTH + min(_MOST_GROWTH, _GROWTH_OF_GROWTH * max(0.0, now - self._gave_way_at - _CALM))
+            self.rate = min(self.rate * growth ** min(since / _STEP, 10.0), most)
             self._changed_at = now
 
     def _count(self, written: int, now: float) -> None:
