@@ -55,6 +55,13 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
+class Money(Decimal):
+    """A number that calls itself something else."""
+
+    def __str__(self) -> str:
+        return 'EUR "1.5"'
+
+
 class Name(str):
     """Text of a class of its own."""
 
@@ -187,6 +194,8 @@ def test_a_value_takes_its_bytes(value: Any, size: int) -> None:
         (Decimal("0E-300"), '{"N":"0"}'),
         (Colour.RED, '{"S":"red"}'),
         (Level.HIGH, '{"N":"3"}'),
+        (Money("1.5"), '{"N":"1.5"}'),
+        (memoryview(b"axbx")[::2], '{"B":"YWI="}'),
         (Name("Ada"), '{"S":"Ada"}'),
         (Binary(b"ab"), '{"B":"YWI="}'),
         (bytearray(b"ab"), '{"B":"YWI="}'),
@@ -219,6 +228,7 @@ BAD: list[Any] = [
     {True},
     {None},
     {0.1, Decimal("0.1")},
+    {Colour.RED, "red"},
     {1: 2},
     {"": 2},
     {"x" * 65_536: 1},

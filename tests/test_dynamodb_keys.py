@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from boto3.dynamodb.types import Binary
 from hypothesis import strategies as st
 
 from bulkwriter.backends.dynamodb.bodies import MOST_BYTES, MOST_ROWS, packed
@@ -62,6 +63,8 @@ def test_bytes_are_equal_by_bytes(same: Any) -> None:
     assert checked_key(BYTES, same) == b"ab"
     assert key_of(PAIR, {"id": {"N": "2"}, "at": {"B": b"ab"}, "x": {"S": "-"}}) == (2, b"ab")
     assert key_of(PAIR, {"id": {"N": "2"}, "at": {"B": "YWI="}}) == (2, b"ab")
+    # As the client of a resource gives them back.
+    assert key_of(PAIR, {"id": Decimal(2), "at": Binary(b"ab")}) == (2, b"ab")
 
 
 def test_packs_have_distinct_keys() -> None:

@@ -116,3 +116,43 @@ async def test_what_was_throttled_for_a_while_is_made_up_for_soon() -> None:
     before = table.written
     await writers
     assert table.written - before >= 0.9 * 9 * table.capacity
+
+
+@virtually
+async def test_a_lone_writer_is_not_slow_for_ever() -> None:
+    """After a long time in which nothing could be written, a request at a time finds out that all is well."""
+    limit, table = CapacityLimit(), Throttling(1000)
+    writer = asyncio.ensure_future(write(limit, table, until=60))
+    await asyncio.sleep(5)
+    table.capacity = 0
+    await asyncio.sleep(20)
+    table.capacity = 1000
+    await asyncio.sleep(15)
+    before = table.written
+    await writer
+    assert table.written - before >= 0.9 * 20 * table.capacity
+
+
+@virtually
+async def test_a_limit_that_is_not_needed_is_forgotten() -> None:
+    """Ten seconds after the last that was throttled."""
+    limit, table = CapacityLimit(), Throttling(100)
+    writer = asyncio.ensure_future(write(limit, table, until=60))
+    await asyncio.sleep(10)
+    assert limit.rate < math.inf
+    table.capacity = 100_000
+    await writer
+    assert limit.rate == math.inf
+
+
+@virtually
+async def test_what_fails_tells_nothing_of_the_capacity() -> None:
+    """Requests that are refused at once would make it grow without end."""
+    limit = CapacityLimit()
+    limit.note(100, 0, 0.0)
+    limit.note(0, UNITS, 0.0)
+    before = limit.rate
+    for _ in range(100):
+        await asyncio.sleep(0.2)
+        limit.note(0, 0, asyncio.get_running_loop().time())
+    assert limit.rate == before

@@ -37,7 +37,6 @@ class Attempting:
         self._is_careful = attempt.careful
         self._verdicts: dict[Row, Verdict] = {}
         self._throttled: set[Row] = set()
-        self._is_given_up = False
         # Whether rows may be stored already by a request whose answer was lost.
         self._is_again = False
 
@@ -53,7 +52,7 @@ class Attempting:
         A put or a delete may be repeated: nothing else is written under its key meanwhile. Whether an item that is in
         the way of a conditional put is the one that was put before, is seen by comparing the two.
         """
-        self._is_given_up = self._is_again = True
+        self._is_again = True
         await self._send([row for row, verdict in self._verdicts.items() if _may_be_settled(verdict)])
         return self._told()
 
@@ -87,17 +86,15 @@ class Attempting:
         """Make requests one after the other, each when the table takes it, and when there is a connection for it."""
         limit = self._parts.limit
         for rows in packs:
-            units = sum([row.units for row in rows])
-            began_at = await limit.wait(units)
+            began_at = await limit.wait(sum([row.units for row in rows]))
             async with self._parts.connections:
-                if self._is_given_up and not self._is_again:
-                    return
                 # From here on they may be stored.
                 self._verdicts.update(dict.fromkeys(rows, _NO_ANSWER))
                 self._throttled.difference_update(rows)
                 await write(rows)
+            written = sum([row.units for row in rows if isinstance(self._verdicts[row], WriteResult)])
             throttled = sum([row.units for row in rows if row in self._throttled])
-            limit.note(units - throttled, throttled, began_at)
+            limit.note(written, throttled, began_at)
 
     # -- requests
 

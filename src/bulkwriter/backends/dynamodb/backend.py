@@ -55,7 +55,7 @@ class DynamoDBBackend(Backend):
         # A partition takes 1 MB a second, and to sign as much takes a millisecond of the loop's.
         max_batch_bytes=2**20,
         concurrency=16,
-        max_queue_size=20_000,
+        max_queue_size=5_000,
         max_queue_bytes=64 * 2**20,
     )
 

@@ -141,7 +141,8 @@ def _binary(value: Any, _: int) -> str:
 
 
 def _base64(value: Any) -> str:
-    return b2a_base64(value, newline=False).decode("ascii")
+    # Of a memoryview, its bytes may lie apart.
+    return b2a_base64(bytes(value), newline=False).decode("ascii")
 
 
 def _list(values: Any, depth: int) -> str:
@@ -186,9 +187,10 @@ def _set(values: Any, _: int) -> str:
         raise BadValueError(message)
     kind = kinds.pop()
     texts = [_MEMBERS[kind](member) for member in members]
-    if kind == "NS" and len({decimal.Decimal(text[1:-1]) for text in texts}) < len(texts):
-        # Python keeps 0.1 and Decimal("0.1") apart, and both are sent as 0.1.
-        message = "must not be a set that has a number twice"
+    distinct = {decimal.Decimal(text[1:-1]) for text in texts} if kind == "NS" else set(texts)
+    if len(distinct) < len(texts):
+        # Python keeps 0.1 and Decimal("0.1") apart, and both are sent as 0.1; so it does with members of enumerations.
+        message = "must not be a set that has a value twice"
         raise BadValueError(message)
     return f'{{"{kind}":[{",".join(texts)}]}}'
 

@@ -28,13 +28,17 @@ def checked_key(attribute: KeyAttribute, value: Any) -> Hashable:
     return _READERS[attribute.kind](attribute, value)
 
 
-def key_of(table: Table, item: Mapping[str, Mapping[str, Any]]) -> Hashable:
+def key_of(table: Table, item: Mapping[str, Any]) -> Hashable:
     """Return the key of an item that DynamoDB gives back."""
     parts = tuple(_told(item[name]) for name in table.key_names)
     return parts[0] if len(parts) == 1 else parts
 
 
-def _told(value: Mapping[str, Any]) -> Hashable:
+def _told(value: Any) -> Hashable:
+    if not isinstance(value, dict):
+        # By the client of a resource, which makes Python's own values of all answers.
+        key: Hashable = bytes(value.value) if is_binary(value) else value
+        return key
     ((kind, content),) = value.items()
     if kind == "N":
         return decimal.Decimal(content)

@@ -18,13 +18,15 @@ _GROWTH: Final = 1.01
 _CALM: Final = 2.0
 _GROWTH_OF_GROWTH: Final = 0.02
 _MOST_GROWTH: Final = 0.14
+_FORGOTTEN: Final = 10.0
+"""Seconds without anything throttled, after which there is no limit any more."""
 
 # Seconds over which is counted what is written, and within which it is not yet worth counting.
 _WINDOW: Final = 0.5
 _MOMENT: Final = 0.05
 
-_LEAST: Final = 1.0
-"""Units a second, below which nothing is asked to go slower."""
+_LEAST: Final = 25.0
+"""Units a second, below which nothing is asked to go slower: what a batch of small rows takes."""
 
 _LONGEST: Final = 20.0
 """Seconds that the first in line is made to wait at most: it does so within its attempt, whose time is limited."""
@@ -86,10 +88,13 @@ class CapacityLimit:
             # What began before the rate was lowered tells nothing of the new one.
             self.rate = max(_LEAST, self.rate * (1 - _YIELD * throttled / (written + throttled)))
             self._changed_at = self._gave_way_at = now
-        elif not throttled and self.rate < math.inf and since >= _STEP:
-            most = max(self.rate, _HEADROOM * self._throughput)
+        elif written and not throttled and now - self._gave_way_at > _FORGOTTEN:
+            self.rate = math.inf
+        elif written and not throttled and self.rate < math.inf and since >= _STEP:
+            # Nothing measured, nothing to hold it back.
+            most = max(self.rate, _HEADROOM * self._throughput) if self._throughput else math.inf
             growth = _GROWTH + min(_MOST_GROWTH, _GROWTH_OF_GROWTH * max(0.0, now - self._gave_way_at - _CALM))
-            self.rate = min(self.rate * growth ** min(since / _STEP, 10.0), most)
+            self.rate = min(self.rate * growth ** (since / _STEP), most)
             self._changed_at = now
 
     def _count(self, written: int, now: float) -> None:
@@ -97,7 +102,7 @@ class CapacityLimit:
         elapsed = now - self._counted_from
         if elapsed > 4 * _WINDOW:
             # Nothing was written for a while, which says nothing of what could be.
-            self._counted_from, self._written, elapsed = now, 0.0, 0.0
+            self._counted_from, self._written, self._throughput, elapsed = now, 0.0, 0.0, 0.0
         self._written += written
         if elapsed >= _WINDOW:
             self._throughput = self._written / elapsed

@@ -5,11 +5,9 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Nami
 
 from __future__ import annotations
 
+import decimal
 import math
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import decimal
+from typing import Final
 
 MOST_DIGITS: Final = 38
 _SMALLEST: Final = -130
@@ -59,6 +57,9 @@ def decimal_text(number: decimal.Decimal) -> str:
     Raises:
         BadNumberError: It is no number, infinite, out of range, or has too many digits.
     """
+    if type(number) is not decimal.Decimal:
+        # One derived from it may say anything of itself.
+        number = decimal.Decimal(number)
     if not number.is_finite():
         raise _no_number()
     if not number:

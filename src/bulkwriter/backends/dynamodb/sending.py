@@ -78,5 +78,7 @@ class Sender:
 def _set_body(params: dict[str, Any], **_: Any) -> None:
     body = _body.get()
     if body is not None:
+        # It is for this request alone: a handler of the user's may make another with the same client meanwhile.
+        _body.set(None)
         # What is longer is sent piece by piece: at once, it would block the loop, and aiohttp warns of it.
         params["body"] = body if len(body) <= _LONG else io.BytesIO(body)
