@@ -1,7 +1,7 @@
 """What callers are told when requests are throttled, refused, cut off or answered late: always what is so.
 
 Each run draws rows, deletes and faults by chance from its seed, and ends with a look into the table. How many there are
-is for the environment to say: ``BULKWRITER_TEST_DYNAMODB_RUNS`` against the fake (10,000 take an hour),
+is for the environment to say: ``BULKWRITER_TEST_DYNAMODB_RUNS`` against the fake (10,000 take hours),
 ``BULKWRITER_TEST_DYNAMODB_LOCAL_RUNS`` against DynamoDB Local.
 """
 
@@ -131,13 +131,15 @@ async def answers_of(writer: BulkWriter[Any], rows: list[dict[str, Any]]) -> lis
     return list(await asyncio.gather(*(writer.submit(row) for row in rows), return_exceptions=True))
 
 
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the limit high: where throttling has nothing to do with the rate, this would fall for ever."""
+    monkeypatch.setattr("bulkwriter.backends.dynamodb.limit._LEAST", 10_000.0)
+
+
+@pytest.mark.usefixtures("steady")
 class TestByChance:
     """Whatever goes wrong in whatever order, the table is as the callers were told."""
-
-    @pytest.fixture(autouse=True)
-    def _steady(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Keep the limit high: throttling by chance has nothing to do with the rate, which would fall for ever."""
-        monkeypatch.setattr("bulkwriter.backends.dynamodb.limit._LEAST", 10_000.0)
 
     @pytest.mark.timeout(3600)
     @pytest.mark.parametrize("portion", range(PORTIONS))
@@ -285,6 +287,7 @@ class TestConflicts:
 class TestThrottling:
     """Rows wait for the server, and not longer than they may."""
 
+    @pytest.mark.usefixtures("steady")
     async def test_who_is_throttled_to_the_end_is_not_written(self, stage: Stage) -> None:
         """And is told so by its own error, for that is certain."""
         table = await stage.scratch.create()

@@ -371,7 +371,7 @@ async def test_a_long_conversation_ends_alike_on_both(servers: Servers) -> None:
         dynamodb_scratch(provide_dynamodb(servers)) as here,
     ):
         tables = {scratch: await scratch.create(sort="n:N", index="other:S") for scratch in (there, here)}
-        for _ in range(150):
+        for _ in range(80):
             operation, request = _drawn(chance)
             answers = [await _answer(scratch, table, operation, request) for scratch, table in tables.items()]
             assert answers[0] == answers[1], (operation, request)
