@@ -28,7 +28,7 @@ _MOMENT: Final = 0.05
 _LEAST: Final = 25.0
 """Units a second, below which nothing is asked to go slower: what a batch of small rows takes."""
 
-_LONGEST: Final = 20.0
+_LONGEST: Final = 2.0
 """Seconds that the first in line is made to wait at most: it does so within its attempt, whose time is limited."""
 
 _HEADROOM: Final = 2.0

@@ -41,10 +41,10 @@ class Parts:
     limit: CapacityLimit
 
     def __init__(self, options: Options, paths: dict[str, int]) -> None:
-        self.options = options
+        self.options: Options = options
         self._paths = paths
         self._own = contextlib.AsyncExitStack()
-        self.lane = Plan("insert", ())
+        self.lane: Plan = Plan("insert", ())
 
     async def open(self) -> None:
         """Make a client, if none was given, and ask for the table.

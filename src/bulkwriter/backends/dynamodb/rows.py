@@ -37,10 +37,10 @@ class Row:
     __slots__ = ("key", "plan", "request", "values")
 
     def __init__(self, plan: RowPlan, values: tuple[Any, ...], request: bytes, key: Hashable) -> None:
-        self.plan = plan
-        self.values = values
-        self.request = request
-        self.key = key
+        self.plan: RowPlan = plan
+        self.values: tuple[Any, ...] = values
+        self.request: bytes = request
+        self.key: Hashable = key
 
     @property
     def is_delete(self) -> bool:
