@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PORTION = 1000
 # Values that are read in one turn of the loop: half a millisecond's.
 VALUES_A_TURN = 5000
+# Values of a row where rows of all shapes share a plan, which does not say how many they have.
+USUAL_WIDTH = 16
 # Rows that are queued one by one in one turn of the loop, among those of others.
 MIXED_A_TURN = 400
 # Rows of the largest batch that is put together for one caller, over several turns of the loop. Of larger ones the rows
@@ -127,7 +129,7 @@ class ManyRows(OpeningDispatcher):
                 await asyncio.sleep(0)
             run = self._book.prepare_run(part, with_keys=self._order is not None)
             if run is not None:
-                self._rows_a_turn = max(1, min(PORTION, VALUES_A_TURN // len(run.plan.columns)))
+                self._rows_a_turn = max(1, min(PORTION, VALUES_A_TURN // (len(run.plan.columns) or USUAL_WIDTH)))
             parts.append((part, run))
             missing -= len(part)
         return parts
