@@ -64,7 +64,7 @@ class Scene:
         self._token = options.get("write_token")
         self.parts = parts = Parts(backend._options, backend.paths)
         parts.table, parts.limit = TABLE, CapacityLimit()
-        parts.connections = asyncio.Semaphore(8)
+        parts.connections, parts.most_requests = asyncio.Semaphore(8), 8
         parts.bodies = Bodies("events", "id", tells_old=backend._options.tells_updated)
         parts.sender = cast("Any", self.service)
 
@@ -224,9 +224,9 @@ async def test_nobody_hears_of_a_conflict_with_himself(policy: Any) -> None:
         assert not verdict.can_settle
 
 
-@pytest.mark.parametrize(("policy", "told"), [("skip", SKIPPED), ("error", UniqueViolationError)])
-async def test_another_item_in_the_way_is_a_conflict(policy: Any, told: Any) -> None:
-    """Whatever became of the first request, this row is not stored, and that one is why."""
+@pytest.mark.parametrize(("policy", "told"), [("skip", SKIPPED), ("error", Doubtful)])
+async def test_another_item_in_the_way_may_be_ones_own(policy: Any, told: Any) -> None:
+    """Stored by the first request, and changed by somebody else since: whoever skips has no need to know."""
     found = {"id": {"N": "1"}, "note": {"S": "another"}}
     scene = Scene(lost(), refused("ConditionalCheckFailedException", Item=found), on_conflict=policy)
     attempting = scene.attempting(scene.put(1))
@@ -283,3 +283,45 @@ async def test_what_was_not_sent_when_an_attempt_was_given_up_is_never_sent() ->
     assert verdicts[:25] == [STORED] * 25
     assert all(isinstance(verdict, NotApplied) for verdict in verdicts[25:])
     assert len(scene.service.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        boto.CredentialRetrievalError(provider="sso", error_msg="busy"),
+        boto.MetadataRetrievalError(error_msg="busy"),
+        boto.UnauthorizedSSOTokenError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_credentials_that_cannot_be_had_now_may_be_had_soon(error: Exception) -> None:
+    """Nothing was sent, and nobody has to change anything."""
+    scene = Scene(error)
+    (verdict,) = verdicts_of(await scene.attempting(scene.put(1)).reply())
+    assert isinstance(verdict, NotApplied)
+    assert isinstance(verdict.error, BackendUnavailableError)
+    assert verdict.retry
+
+
+async def test_no_more_requests_are_begun_than_there_are_connections() -> None:
+    """A thousand tasks at once would hold the loop."""
+    scene = Scene(*[{}] * 300, on_conflict="skip")
+    running = asyncio.get_running_loop().create_task(
+        scene.attempting(*[scene.put(number) for number in range(300)]).reply()
+    )
+    most = 0
+    while not running.done():
+        most = max(most, len(asyncio.all_tasks()))
+        await asyncio.sleep(0)
+    assert most <= 8 + 2
+    assert verdicts_of(running.result()) == [INSERTED] * 300
+
+
+async def test_what_waited_for_capacity_when_it_was_given_up_was_throttled() -> None:
+    """And is no sign of an outage."""
+    scene = Scene({})
+    attempting = scene.attempting(scene.put(1))
+    scene.parts.limit.rate = 30.0
+    (verdict,) = verdicts_of(await attempting.settle())
+    assert isinstance(verdict, NotApplied)
+    assert isinstance(verdict.error, ThrottledError)

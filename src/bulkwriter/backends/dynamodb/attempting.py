@@ -14,7 +14,7 @@ from bulkwriter.errors import ThrottledError
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UPDATED, WriteResult
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 
     from bulkwriter.backends.dynamodb.parts import Parts
     from bulkwriter.backends.dynamodb.rows import Row
@@ -61,7 +61,10 @@ class Attempting:
         first = verdicts[0]
         if isinstance(first, WriteResult) and verdicts.count(first) == len(verdicts):
             return Uniform(first, len(verdicts))
-        return [verdict or errors.given_up(self._parts.table.name) for verdict in verdicts]
+        # What was not sent was given up: while it waited for the table to take more, or for a connection.
+        name = self._parts.table.name
+        missing = errors.given_up(name) if self._parts.limit.is_off else errors.unprocessed(name)
+        return [verdict or missing for verdict in verdicts]
 
     # -- which request each row goes in
 
@@ -76,11 +79,17 @@ class Attempting:
         if not alone and len(packs) == 1:
             await self._in_turn([packs[0]], self._batch)
             return
-        calls = [self._in_turn(line, self._batch) for line in _lines_of_packs(packs)]
-        calls += [self._in_turn([[row] for row in line], self._alone) for line in _lines_of_rows(alone)]
+        lines = [(line, self._batch) for line in _lines_of_packs(packs)]
+        lines += [([[row] for row in line], self._alone) for line in _lines_of_rows(alone)]
+        # As many at once as there are connections: to begin thousands in one turn would hold the loop.
+        left = iter(lines)
         async with asyncio.TaskGroup() as group:
-            for call in calls:
-                group.create_task(call)
+            for _ in range(min(len(lines), self._parts.most_requests)):
+                group.create_task(self._work_off(left))
+
+    async def _work_off(self, lines: Iterator[tuple[list[list[Row]], Callable[[list[Row]], Awaitable[None]]]]) -> None:
+        for packs, write in lines:
+            await self._in_turn(packs, write)
 
     async def _in_turn(self, packs: list[list[Row]], write: Callable[[list[Row]], Awaitable[None]]) -> None:
         """Make requests one after the other, each when the table takes it, and when there is a connection for it."""
@@ -159,17 +168,18 @@ class Attempting:
     def _conflict(self, row: Row, error: Exception) -> Verdict:
         """Return what a row hears that found an item in its place: its own, if an earlier request was done."""
         options = self._parts.options
-        if self._is_again:
-            found = errors.old_item(error)
-            if found is None:
-                return Doubtful(error, can_settle=False)
-            if options.write_token is not None:
-                if has_token(row, found, options.write_token):
-                    return INSERTED
-            elif is_same(row, found):
-                # Put by this row or by another of the same values. For who skips that makes no difference.
-                return STORED if options.on_conflict == "skip" else Doubtful(error, can_settle=False)
-        return SKIPPED if options.on_conflict == "skip" else errors.rejected(error, self._parts.table.name)
+        skips, token = options.on_conflict == "skip", options.write_token
+        told = SKIPPED if skips else errors.rejected(error, self._parts.table.name)
+        if not self._is_again:
+            return told
+        found = errors.old_item(error)
+        if found is not None and token is not None and token in found:
+            return INSERTED if has_token(row, found, token) else told
+        if found is not None and skips:
+            # Put by this row or by another of the same values: for who skips that makes no difference.
+            return STORED if token is None and is_same(row, found) else told
+        # Somebody else's; or this row's, which somebody has changed since, or replaced.
+        return Doubtful(error, can_settle=False)
 
     def _fail(self, rows: list[Row], error: Exception) -> None:
         """Note what rows hear whose request went wrong."""

@@ -21,16 +21,23 @@ _NEVER_SENT: Final[tuple[type[Exception], ...]] = (boto.ConnectTimeoutError, bot
 _WRONG: Final[tuple[type[Exception], ...]] = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
-    boto.CredentialRetrievalError,
     boto.NoRegionError,
     boto.ProfileNotFound,
     boto.ConfigNotFound,
-    boto.TokenRetrievalError,
     boto.InvalidConfigError,
     boto.ParamValidationError,
     boto.BaseEndpointResolverError,
     ValueError,
 )
+
+_RENEWING: Final[tuple[type[Exception], ...]] = (
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.MetadataRetrievalError,
+    boto.SSOTokenLoadError,
+    boto.UnauthorizedSSOTokenError,
+)
+"""Credentials could not be had now; whoever gives them out may have a bad moment."""
 
 
 class Events(Protocol):
@@ -128,7 +135,7 @@ def is_misconfiguration(error: BaseException) -> bool:
     return isinstance(error, _WRONG)
 
 
-BEFORE_SENDING: Final[tuple[type[Exception], ...]] = _WRONG[:-1]
+BEFORE_SENDING: Final[tuple[type[Exception], ...]] = (*_WRONG[:-1], *_RENEWING)
 """What is raised while a request is being made."""
 
 ERRORS: Final[tuple[type[Exception], ...]] = (

@@ -55,10 +55,15 @@ class CapacityLimit:
         self._written = 0.0
         self._throughput = 0.0
 
+    @property
+    def is_off(self) -> bool:
+        """Whether there is none: nothing has been throttled for a while."""
+        return self.rate == math.inf
+
     async def wait(self, units: int) -> float:
         """Wait until a request of so many units may begin, and return when it does, for ``note``."""
         clock = asyncio.get_running_loop().time
-        if self.rate == math.inf:
+        if self.is_off:
             return clock()
         # Only the first in line knows when it begins: who comes later has its time from the rate that is then.
         async with self._line:
@@ -80,7 +85,7 @@ class CapacityLimit:
         now = asyncio.get_running_loop().time()
         self._count(written, now)
         since = now - self._changed_at
-        if throttled and self.rate == math.inf:
+        if throttled and self.is_off:
             # The first to be throttled: what was written meanwhile is the best guess.
             self.rate = max(_LEAST, self._throughput or self._written / max(now - self._counted_from, _MOMENT))
             self._free_at = self._changed_at = self._gave_way_at = now
@@ -90,7 +95,7 @@ class CapacityLimit:
             self._changed_at = self._gave_way_at = now
         elif written and not throttled and now - self._gave_way_at > _FORGOTTEN:
             self.rate = math.inf
-        elif written and not throttled and self.rate < math.inf and since >= _STEP:
+        elif written and not throttled and not self.is_off and since >= _STEP:
             # Nothing measured, nothing to hold it back.
             most = max(self.rate, _HEADROOM * self._throughput) if self._throughput else math.inf
             growth = _GROWTH + min(_MOST_GROWTH, _GROWTH_OF_GROWTH * max(0.0, now - self._gave_way_at - _CALM))

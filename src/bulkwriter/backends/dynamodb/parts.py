@@ -29,6 +29,7 @@ class Parts:
         table: The target.
         sender: What sends requests.
         bodies: What makes them.
+        most_requests: How many may be under way at once: one for each connection that the client has.
         connections: Lets as many requests go at once as the client has connections.
         limit: Lets as much be written as the table takes.
         lane: What the plans of all rows share.
@@ -37,6 +38,7 @@ class Parts:
     table: Table
     sender: Sender
     bodies: Bodies
+    most_requests: int
     connections: asyncio.Semaphore
     limit: CapacityLimit
 
@@ -62,7 +64,8 @@ class Parts:
             refuse("write_token must be an attribute of its own, and no key", options.table)
         key = self.table.key_names[0]
         self.bodies = Bodies(options.table, key, tells_old=options.tells_updated)
-        self.connections = asyncio.Semaphore(driver.connections_of(client))
+        self.most_requests = driver.connections_of(client)
+        self.connections = asyncio.Semaphore(self.most_requests)
         self.limit = CapacityLimit()
         self.sender = Sender(client, options.table, key)
         self._own.callback(self.sender.close)
