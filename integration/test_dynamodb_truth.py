@@ -50,7 +50,7 @@ LOCAL_RUNS = int(os.environ.get("BULKWRITER_TEST_DYNAMODB_LOCAL_RUNS", "20"))
 PORTIONS = 10
 """Tests that the runs are shared out among, so that a failure names its own."""
 
-QUICK = RetryPolicy(max_attempts=1000, max_time=40, initial_backoff=0.0005, max_backoff=0.005)
+QUICK = RetryPolicy(max_attempts=1_000_000, max_time=40, initial_backoff=0.0005, max_backoff=0.005)
 HASTY = RetryPolicy(max_attempts=3, max_time=0.05, attempt_timeout=0.02, initial_backoff=0.0005, max_backoff=0.005)
 POLICIES = ("update", "error", "skip")
 CERTAIN: tuple[Fault, ...] = ("unprocessed", "throttled", "reset_before")

@@ -16,6 +16,15 @@ from bulkwriter.backends.dynamodb import DynamoDBBackend
 ONCE = {"total_max_attempts": 1}
 
 
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no client ask the network who it is."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -106,7 +106,7 @@ def test_nothing_is_installed_where_we_may_not(monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_that_hangs_is_killed_and_named() -> None:
     """With what it had said until then."""
     script = "import time; print('so far', flush=True); time.sleep(60)"
-    done = run_tests.run_within(1, [sys.executable, "-c", script], {}, is_alone=False)
+    done = run_tests.run_within(4, [sys.executable, "-I", "-S", "-c", script], {}, is_alone=False)
     assert done.returncode < 0
     assert "so far" in done.stdout
-    assert run_tests._bad_news(done.stdout) == ["ERROR it was killed after 1 seconds"]
+    assert run_tests._bad_news(done.stdout) == ["ERROR it was killed after 4 seconds"]

@@ -160,16 +160,22 @@ class FaultProxy(HttpServer):
 
 
 def forward_to(endpoint_url: str) -> Forward:
-    """Return what sends requests on to a server, each over a connection of its own."""
+    """Return what sends requests on to a server, each over a connection of its own, one after the other.
+
+    One that its client has given up must not be done after what that sends later, on another thread of the server: on
+    the way to the real one that cannot be excluded, and nobody could be told the truth about it.
+    """
     address = urlsplit(endpoint_url)
+    turn = asyncio.Lock()
 
     async def forward(request: Request) -> Answer:
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        try:
-            writer.write(_encoded(request))
-            return await read_answer(reader)
-        finally:
-            writer.close()
+        async with turn:
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            try:
+                writer.write(_encoded(request))
+                return await read_answer(reader)
+            finally:
+                writer.close()
 
     return forward
 
