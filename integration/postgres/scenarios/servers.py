@@ -77,8 +77,21 @@ async def number_given_again(stage: Stage) -> None:
     What has the number is committed, and it is not ours.
     """
     await stage.open()
-    # The server may happen to have written down meanwhile that the number is taken.
-    for _ in range(5):
+    # It must not have written down meanwhile that the number is taken; it may still happen to.
+    await _configure(stage, "SET wal_writer_delay = '10s'")
+    try:
+        await _kill_until_given_again(stage)
+    finally:
+        await _configure(stage, "RESET wal_writer_delay")
+
+
+async def _configure(stage: Stage, change: str) -> None:
+    for sql in (f"ALTER SYSTEM {change}", "SELECT pg_reload_conf()"):
+        await stage.scratch.execute(sql, role="superuser")
+
+
+async def _kill_until_given_again(stage: Stage) -> None:
+    for _ in range(10):
         held = stage.wire.freeze_at(commit())
         writing = stage.begin()
         await held.happened()
