@@ -48,6 +48,14 @@ def pytest_report_header() -> list[str]:
     return [describe_postgres(), describe_pgbouncer(), *describe_mysql(), describe_dynamodb(), required_ones]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests had to be run once more, and how each had failed: who finds the cause needs to see it."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.write_sep("_", f"failed before it was run once more: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+        terminalreporter.write_line(f"RERUN {report.nodeid}")
+
+
 @pytest.fixture(scope="session")
 def servers(pytestconfig: pytest.Config) -> Servers:
     """Keep one server of each kind for the whole run.

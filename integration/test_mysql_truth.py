@@ -17,13 +17,11 @@ from bulkwriter import (
     BackendUnavailableError,
     BulkWriter,
     MisconfigurationError,
-    NotWrittenError,
-    OutcomeUnknownError,
     RetryPolicy,
-    WriteResult,
     connect,
 )
 from bulkwriter.backends.mysql import MySQLBackend
+from integration.agreement import check_numbered, check_stored
 from integration.attempts import told
 from integration.eventually import eventually
 from integration.mysql_tables import opened
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from integration.servers.mysql_scratch import MySQLScratch
     from integration.wire import Fault, Wire
 
-OFTEN: Any = {"max_attempts": 1000, "initial_backoff": 0.01, "max_backoff": 0.1}
+OFTEN: Any = {"max_attempts": 1_000_000, "initial_backoff": 0.01, "max_backoff": 0.1}
 QUICK = RetryPolicy(max_time=40, **OFTEN)
 HASTY = RetryPolicy(max_time=40, attempt_timeout=0.5, **OFTEN)
 # Where an answer is lost and there is no ledger, nothing is gained by waiting for it.
@@ -87,18 +85,6 @@ async def stored(scratch: MySQLScratch) -> list[int]:
     return [row["id"] for row in await scratch.fetch("SELECT id FROM t ORDER BY id")]
 
 
-async def check(scratch: MySQLScratch, answers: list[Any]) -> None:
-    """Check that what the caller of each row was told is so; rows are numbered from 0."""
-    there = set(await stored(scratch))
-    for number, answer in enumerate(answers):
-        if isinstance(answer, WriteResult):
-            assert number in there, number
-        elif isinstance(answer, NotWrittenError):
-            assert number not in there, number
-        else:
-            assert isinstance(answer, OutcomeUnknownError), answer
-
-
 BREAKS: dict[str, Callable[[Wire], Fault]] = {
     "cut before COMMIT": lambda wire: wire.cut_before(commit()),
     "cut amid COMMIT": lambda wire: wire.cut_amid(commit()),
@@ -126,7 +112,7 @@ class TestTheWire:
             fault = BREAKS[moment](mysql_wire)
             answers += await answers_of(writer, rows_of(50, start=3))
         assert fault.hits == 1
-        await check(table, answers)
+        check_numbered(answers, await stored(table))
         if ledger:
             assert told(answers) == ["inserted"] * 53
 
@@ -139,7 +125,7 @@ class TestTheWire:
                 getattr(mysql_wire, side)(commit())
             answers = await backend.process_batch(rows, retry=QUICK)
         assert told(answers) == ["CheckViolation" if number % 20 == 7 else "inserted" for number in range(400)]
-        assert await stored(table) == [number for number in range(400) if number % 20 != 7]
+        check_stored(await stored(table), [number for number in range(400) if number % 20 != 7])
 
     async def test_named_work_is_stored_once_whatever_breaks(self, table: MySQLScratch, mysql_wire: Wire) -> None:
         """The second run hears what the first would have heard."""
@@ -169,7 +155,7 @@ class TestTheServer:
             await asyncio.to_thread(getattr(server, how))
             await asyncio.to_thread(server.revive)
             answers = await call
-        await check(table, answers)
+        check_numbered(answers, await stored(table))
         if ledger:
             assert told(answers) == ["inserted"] * len(answers)
 
@@ -185,7 +171,7 @@ class TestTheServer:
                 # So that it comes forward between them.
                 await eventually(functools.partial(_has_rows, table, 10 * killed))
             answers = await call
-        await check(table, answers)
+        check_numbered(answers, await stored(table))
         if ledger:
             assert told(answers) == ["inserted"] * len(answers)
         assert writer.statistics().is_balanced
@@ -237,7 +223,7 @@ class TestOpening:
             url = table.url.replace("mysql://", f"{scheme}://")
             async with connect(url, "t") as writer:
                 assert told([await writer.insert({"id": number, "v": "x"})]) == ["inserted"]
-        assert await stored(table) == [0, 1]
+        check_stored(await stored(table), [0, 1])
 
     async def test_a_wrong_password_is_not_shown(self, table: MySQLScratch) -> None:
         """The message names the user, and no password."""
@@ -304,7 +290,7 @@ class TestOthers:
         results = await asyncio.gather(*map(work, range(4)))
         assert {answer for result in results for answer in told(result)} <= {"inserted", "updated"}
         inserted = sum(told(result).count("inserted") for result in results)
-        assert inserted == len(await stored(table))
+        check_stored(len(await stored(table)), inserted)
 
 
 async def _waits(scratch: MySQLScratch) -> bool:

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -320,11 +321,10 @@ async def test_a_read_only_database_is_misconfigured_at_open(database: Database)
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="to become another user needs root")
 @pytest.mark.parametrize("what", ["the file", "the folder"])
-def test_lack_of_permission_is_misconfigured_at_open(tmp_path: pathlib.Path, what: str) -> None:
+def test_lack_of_permission_is_misconfigured_at_open(what: str) -> None:
     """Root may write everything, so another user asks."""
-    folder = pathlib.Path("/tmp") / tmp_path.name  # noqa: S108 - pytest's own folder is closed to others
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    # pytest's own folder is closed to others.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bulkwriter-", dir="/tmp"))
     database = Database(folder / "t.db", SCHEMA)
     folder.chmod(0o777 if what == "the file" else 0o755)
     database.path.chmod(0o644 if what == "the file" else 0o666)

@@ -37,6 +37,10 @@ EAGER_TASKS_SINCE = (3, 12, 0)
 LONGEST = 4500.0
 """Seconds that a run may take: one that hangs for ever would keep everybody from hearing what it was."""
 
+ONCE_MORE = ("--reruns=1", "--reruns-delay=2", "--rerun-except=MismatchError")
+"""On real servers a fault may miss on a busy machine, and the test fails for it: it is run once more, and named in the
+summary with how it failed. Never again is asked where what callers heard is not what the table holds."""
+
 NOTHING_SELECTED = 5
 """What pytest returns when no test was selected."""
 
@@ -85,8 +89,9 @@ class Run:
         # Runs that go side by side would write to one cache at the same time.
         cache = f"cache_dir={self.environment.path / 'pytest-cache' / self.loop}"
         color = "yes" if sys.stdout.isatty() else "no"
-        command = [str(self.environment.python), "-m", "pytest", "-o", cache, f"--color={color}", *folder, *selected]
-        return run_within(LONGEST, command, self.variables, is_alone=is_alone)
+        again = ONCE_MORE if self.suite == "integration" else ()
+        pytest = [str(self.environment.python), "-m", "pytest", "-o", cache, f"--color={color}", *again]
+        return run_within(LONGEST, [*pytest, *folder, *selected], self.variables, is_alone=is_alone)
 
 
 def run_within(
@@ -204,7 +209,7 @@ def _summarise(results: dict[str, subprocess.CompletedProcess[str]], seconds: fl
 def _bad_news(output: str) -> list[str]:
     """Return the lines of pytest's own summary that name what went wrong."""
     lines = (_DECORATED.sub("", line) for line in output.splitlines())
-    return [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return [line for line in lines if line.startswith(("FAILED ", "ERROR ", "RERUN "))]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROWS = 50
 """More than what goes another way than the many."""
 
-_OFTEN: Any = {"max_attempts": 1000, "initial_backoff": 0.01, "max_backoff": 0.1}
+_OFTEN: Any = {"max_attempts": 1_000_000, "initial_backoff": 0.01, "max_backoff": 0.1}
 
 PATIENT = RetryPolicy(max_time=60, attempt_timeout=30, **_OFTEN)
 """Goes on until the server is back, which a test sees to; only a broken promise makes it give up."""

@@ -19,6 +19,8 @@ Each test states one promise. Failures of the database are brought about by ``Fa
 same for every backend. After every test, what the callers were told is compared with what is stored, the statistics
 with what the callers were told, and every error and log line is searched for values of the rows.
 
+Where they differ, the test fails with ``MismatchError``: if your runner tries failed tests again, except this one.
+
 A backend may decline what its ``Capabilities`` declare, and nothing else: such tests are skipped, and pytest's ``-rs``
 lists them with the reason ``declined: ...``.
 """
@@ -35,5 +37,6 @@ for _module in (
 from bulkwriter.testing.conformance.scene import Scene  # noqa: E402
 from bulkwriter.testing.conformance.suite import ConformanceSuite  # noqa: E402
 from bulkwriter.testing.conformance.target import Target  # noqa: E402
+from bulkwriter.testing.conformance.told import MismatchError  # noqa: E402
 
-__all__ = ["ConformanceSuite", "Scene", "Target"]
+__all__ = ["ConformanceSuite", "MismatchError", "Scene", "Target"]

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     Merge = Callable[[Row, Row], Row]
 
 
+class MismatchError(AssertionError):
+    """A caller was told what is not so.
+
+    A kind of its own, for runners that try a failed test again: no busy machine excuses this one.
+    """
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Telling:
     """One row that was handed to a writer, and what its caller was told.
@@ -56,7 +63,7 @@ def assert_told_equals_stored(
         key_column: The column that rows are told apart by.
 
     Raises:
-        AssertionError: A caller was told what is not so.
+        MismatchError: A caller was told what is not so.
     """
     states: dict[Any, list[Row | None]] = {}
     superseded: set[Any] = set()
@@ -66,7 +73,7 @@ def assert_told_equals_stored(
         key = _key(telling.row, key_column)
         states[key] = _follow(states.get(key, [None]), telling, merge, key)
         _note_superseded(superseded, telling, key)
-    assert not superseded, f"callers were told that a later row was stored instead, and none was: {superseded}"
+    _require(not superseded, f"callers were told that a later row was stored instead, and none was: {superseded}")
     by_key: dict[Any, list[Row]] = {}
     for row in stored:
         by_key.setdefault((key_column, row[key_column]), []).append(row)
@@ -74,12 +81,16 @@ def assert_told_equals_stored(
             by_key.setdefault(("name", row["name"]), []).append(row)
     for key, possible in states.items():
         found = by_key.pop(key, [])
-        assert len(found) <= 1, f"{key} is stored {len(found)} times"
-        assert any(_matches(state, found[0] if found else None) for state in possible), (
-            f"callers were told that {key} is one of {possible}, and stored is {found}"
-        )
+        _require(len(found) <= 1, f"{key} is stored {len(found)} times")
+        is_one_of_them = any(_matches(state, found[0] if found else None) for state in possible)
+        _require(is_one_of_them, f"callers were told that {key} is one of {possible}, and stored is {found}")
     nobodys = [row for key, rows in by_key.items() for row in rows if ("name", row.get("name")) not in states]
-    assert not nobodys, f"stored, and nobody was told: {nobodys}"
+    _require(not nobodys, f"stored, and nobody was told: {nobodys}")
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - a condition, as in assert
+    if not holds:
+        raise MismatchError(message)
 
 
 def _has_key(row: object, key_column: str) -> bool:
@@ -100,10 +111,11 @@ def _follow(states: list[Row | None], telling: Telling, merge: Merge, key: objec
         return _distinct([*states, *(_applied(state, telling, merge) for state in states)])
     assert isinstance(answer, WriteResult), f"{key} was told {answer!r}"
     is_told_of_delete = answer.outcome is Outcome.DELETED
-    assert telling.is_delete == is_told_of_delete, f"{key} was told {answer.outcome}; a delete: {telling.is_delete}"
+    is_of_its_kind = telling.is_delete == is_told_of_delete
+    _require(is_of_its_kind, f"{key} was told {answer.outcome}; a delete: {telling.is_delete}")
     following = [_FOLLOWED[answer.outcome](state, telling, merge) for state in states]
     possible = [state for state in following if state is not _IMPOSSIBLE]
-    assert possible, f"{key} was told {answer.outcome}, and stored was {states}"
+    _require(bool(possible), f"{key} was told {answer.outcome}, and stored was {states}")
     return _distinct(possible)
 
 
