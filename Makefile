@@ -13,7 +13,7 @@ DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test integration faults lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
+.PHONY: help demo test integration faults traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ integration: ## Run integration/ alone, on real servers
 
 faults: ## Bring about every fault of each server, and write what callers heard into docs/*-faults.md
 	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py integration/mysql/test_faults.py
+
+traps: ## Plant defects that others had into a copy of the sources, and show that the tests notice each
+	@$(PYTHON) -m tools.traps $(ARGS)
 
 lint: lint-style lint-format lint-types lint-surface lint-layers ## Run every check that needs no test (-k: also after one failed)
 
