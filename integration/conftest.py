@@ -49,7 +49,11 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which tests had to be run once more, and how each had failed: who finds the cause needs to see it."""
+    """Say what runs by chance have met; and which tests had to be run once more, with what each had failed of."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "figures":
+                terminalreporter.write_line(str(value))
     for report in terminalreporter.getreports("rerun"):
         terminalreporter.write_sep("_", f"failed before it was run once more: {report.nodeid}")
         terminalreporter.write_line(report.longreprtext)

@@ -30,6 +30,10 @@ class _Quiet(aiomysql.Cursor):  # type: ignore[misc] # the driver ships no types
         pass
 
 
+WRITERS = f"information_schema.processlist WHERE user = '{ROLES['writer'][0]}' AND id <> connection_id()"
+"""The writer's connections, but for the one that asks."""
+
+
 class _QuietDict(_Quiet, aiomysql.DictCursor):  # type: ignore[misc] # the driver ships no types
     """The same, for rows by name."""
 
@@ -106,7 +110,7 @@ class MySQLScratch:
         """Drop it, and send away who is still in it: what a test left open may hold locks on its tables."""
         async with self._administrating() as connection:
             if isinstance(self.server, MySQLServer):
-                for (number,) in await run(connection, _WRITERS):
+                for (number,) in await run(connection, f"SELECT id FROM {WRITERS}"):  # noqa: S608 - ours
                     with contextlib.suppress(aiomysql.OperationalError):
                         await run(connection, f"KILL {number}")
             await run(connection, f"DROP DATABASE {self.database}")
@@ -140,6 +144,3 @@ async def mysql_scratch(server: MySQLServer | ExternalMySQL) -> AsyncIterator[My
     finally:
         server.revive()
         await made.drop()
-
-
-_WRITERS = f"SELECT id FROM information_schema.processlist WHERE user = '{ROLES['writer'][0]}'"  # noqa: S608 - ours

@@ -11,15 +11,12 @@ import pymysql
 from bulkwriter import RetryPolicy
 from integration.eventually import eventually
 from integration.faults.stage import PATIENT
-from integration.servers.mysql import ROLES
-from integration.servers.mysql_scratch import run
+from integration.servers.mysql_scratch import WRITERS, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.faults.stage import Stage
-
-_WRITERS = f"information_schema.processlist WHERE user = '{ROLES['writer'][0]}' AND id <> connection_id()"
 
 
 def patience(stage: Stage) -> RetryPolicy:
@@ -66,7 +63,7 @@ async def table_locked(stage: Stage) -> AsyncIterator[Any]:
 
 async def writing_connections(stage: Stage) -> list[int]:
     """Return the numbers of the writer's connections."""
-    return [row["id"] for row in await stage.scratch.fetch(f"SELECT id AS id FROM {_WRITERS}", role="superuser")]  # noqa: S608 - ours
+    return [row["id"] for row in await stage.scratch.fetch(f"SELECT id AS id FROM {WRITERS}", role="superuser")]  # noqa: S608 - ours
 
 
 async def kill_writers(stage: Stage, what: str = "CONNECTION") -> None:
@@ -111,4 +108,4 @@ async def has_been_refused(stage: Stage, times: int = 2) -> None:
 
 
 _WAITS_FOR_A_ROW = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-_WAITS_FOR_A_TABLE = f"SELECT count(*) FROM {_WRITERS} AND state LIKE 'Waiting for table%'"  # noqa: S608 - ours
+_WAITS_FOR_A_TABLE = f"SELECT count(*) FROM {WRITERS} AND state LIKE 'Waiting for table%'"  # noqa: S608 - ours

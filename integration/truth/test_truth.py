@@ -1,0 +1,77 @@
+"""Whatever goes wrong on a real server, in whatever order: what callers were told is what is stored.
+
+A short run of each by default; ``make soak SECONDS=600`` makes long ones, which must have met every trouble often.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from integration.truth.arenas import Arena, MySQLArena, PostgresArena
+from integration.truth.runs import Figures, run_once
+from integration.truth.trouble import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from integration.servers.mysql_scratch import MySQLScratch
+    from integration.servers.scratch import Scratch
+    from integration.wire import Wire
+
+    Record = Callable[[str, object], None]
+
+SECONDS = float(os.environ.get("BULKWRITER_SOAK_SECONDS", "10"))
+"""How long each server is soaked."""
+
+SEED = int(os.environ.get("BULKWRITER_SOAK_SEED", "0")) or random.randrange(10**6)  # noqa: S311 - printed, to be given again
+A_RUN = 3.0
+"""Seconds of trouble in each run."""
+
+LONG = 600.0
+"""Seconds from which on every trouble must have hit."""
+
+OFTEN = 20
+"""How often."""
+
+
+@pytest.fixture
+def postgres_arena(postgres: Scratch, wire: Wire) -> PostgresArena:
+    """A table on PostgreSQL."""
+    return PostgresArena(postgres, wire)
+
+
+@pytest.fixture
+def mysql_arena(mysql: MySQLScratch, mysql_wire: Wire) -> MySQLArena:
+    """A table on MariaDB or MySQL."""
+    return MySQLArena(mysql, mysql_wire)
+
+
+@pytest.mark.timeout(3 * SECONDS + 300)
+async def test_postgres(postgres_arena: PostgresArena, record_property: Record) -> None:
+    """PostgreSQL."""
+    await _soak(postgres_arena, record_property)
+
+
+@pytest.mark.timeout(3 * SECONDS + 300)
+async def test_mysql(mysql_arena: MySQLArena, record_property: Record) -> None:
+    """MariaDB and MySQL."""
+    await _soak(mysql_arena, record_property)
+
+
+async def _soak(arena: Arena, record_property: Record) -> None:
+    # Where the server is not ours to be killed, this ends the test.
+    arena.server.resume()
+    figures = Figures()
+    began = time.monotonic()
+    seed = SEED
+    while not figures.runs or time.monotonic() - began < SECONDS:
+        await run_once(arena, seed, A_RUN, figures)
+        seed += 1
+    record_property("figures", f"{arena.server!r}, seeds {SEED} to {seed - 1}: {figures}")
+    if SECONDS >= LONG:
+        assert {name: figures.hits[name] for name in KINDS if figures.hits[name] < OFTEN} == {}
