@@ -8,12 +8,13 @@ IN = $(PYTHON) -m tools.environments
 ARGS ?=
 BENCH ?= core
 SIZE ?= full
+SECONDS ?= 600
 DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testing bulkwriter.backends.sqlite \
 	bulkwriter.backends.postgres bulkwriter.backends.mysql bulkwriter.backends.dynamodb
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test integration faults traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
+.PHONY: help demo test integration faults soak traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ integration: ## Run integration/ alone, on real servers
 
 faults: ## Bring about every fault of each server, and write what callers heard into docs/*-faults.md
 	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py integration/mysql/test_faults.py
+
+soak: ## Write to each server for SECONDS (600) while all goes wrong by chance, and compare every answer with the table
+	@BULKWRITER_SOAK_SECONDS=$(SECONDS) $(IN) integration python -m pytest -q $(ARGS) integration/truth
 
 traps: ## Plant defects that others had into a copy of the sources, and show that the tests notice each
 	@$(PYTHON) -m tools.traps $(ARGS)

@@ -460,6 +460,21 @@ class TestConflicts:
             answers = [told([result[299 - key if number % 2 else key]])[0] for number, result in enumerate(results)]
             assert sorted(answers) == sorted(["inserted"] + [{"skip": "skipped", "update": "updated"}[policy]] * 3)
 
+    async def test_writers_at_the_same_keys_lock_them_in_one_order(self, postgres: Scratch) -> None:
+        """However their callers came: a deadlock would cost a second, and a retry, which there is none of."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        keys = range(1000)
+
+        async def run(number: int) -> int:
+            backend = PostgresBackend(postgres.url, postgres.name("t"), on_conflict="update")
+            async with BulkWriter[Any](backend, concurrency=1) as writer:
+                for turn in range(10):
+                    rows = [{"id": key, "v": turn} for key in (reversed(keys) if number % 2 else keys)]
+                    await writer.insert_many(rows)
+                return writer.statistics().retries
+
+        assert await asyncio.gather(*map(run, range(4))) == [0] * 4
+
 
 class TestStaleTables:
     """A table that others change while it is written to."""

@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 
 POLICIES: tuple[OnConflict, ...] = ("error", "skip", "update")
 ENDINGS = ("everybody is answered", "stopped", "stopped by force")
-PATIENT = RetryPolicy(max_attempts=1_000_000, max_time=60, attempt_timeout=1, initial_backoff=0.005, max_backoff=0.1)
-"""Goes on until the server is back; an attempt that hears nothing for a second is settled."""
+_OFTEN: Any = {"max_attempts": 1_000_000, "attempt_timeout": 1, "initial_backoff": 0.005, "max_backoff": 0.1}
+
+WITH_LEDGER = RetryPolicy(max_time=60, **_OFTEN)
+"""Goes on until the server is back, and can tell."""
+
+WITHOUT = RetryPolicy(max_time=5, **_OFTEN)
+"""Gives up: the answer to a COMMIT that was swallowed is waited for in vain, where nobody else can tell."""
+
+LONGEST = 120.0
+"""Seconds after the trouble by which everybody must have an answer: accepted last, tried and settled as long again."""
 
 
 @dataclasses.dataclass
@@ -71,7 +79,7 @@ async def run_once(arena: Arena, seed: int, seconds: float, figures: Figures) ->
     await arena.make_table()
     backend = arena.target.backend(on_conflict=on_conflict, ledger=ledger)
     try:
-        async with BulkWriter[Any](backend, retry=PATIENT, **options) as writer:
+        async with BulkWriter[Any](backend, retry=WITH_LEDGER if ledger else WITHOUT, **options) as writer:
             callers = Callers(writer, on_conflict, chance)
             trouble = Trouble(arena, chance)
             await _live_through(callers, trouble, writer, seconds, ending)
@@ -99,7 +107,7 @@ async def _live_through(
         callers.is_over = True
         if ending != "everybody is answered":
             await writer.stop(force=ending == "stopped by force")
-        async with asyncio.timeout(PATIENT.max_time):
+        async with asyncio.timeout(LONGEST + WITH_LEDGER.max_time):
             await working
     finally:
         working.cancel()
