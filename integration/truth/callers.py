@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkwriter.errors import BulkWriterError
 from bulkwriter.testing.conformance.told import Telling
+from integration.attempts import told
 
 if TYPE_CHECKING:
     import random
@@ -73,8 +74,20 @@ class Callers:
     async def _call(self) -> None:
         chance = self._chance
         timeout = chance.uniform(0.001, 0.5) if chance.random() < _WITH_DEADLINE else None
+        await self._ask(self._drawn(), timeout)
+
+    async def go_on(self) -> None:
+        """Insert a new row, as if nothing had happened.
+
+        Raises:
+            AssertionError: It is not stored.
+        """
+        telling = Telling({"id": KEYS, "name": "afterwards", "amount": 0}, self._on_conflict)
+        await self._ask(telling, None)
+        assert told([telling.answer]) == ["inserted"], telling.answer
+
+    async def _ask(self, telling: Telling, timeout: float | None) -> None:
         # A row is accepted in the very step that notes it here: the order is the same.
-        telling = self._drawn()
         self.tellings.append(telling)
         try:
             if telling.is_delete:
