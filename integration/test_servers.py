@@ -133,7 +133,7 @@ def test_a_port_that_somebody_took_meanwhile_is_not_insisted_on(
     with socket.create_server((LOOPBACK, 0)) as other:
         taken = other.getsockname()[1]
         answers = itertools.chain([taken], iter(free_port, None))
-        monkeypatch.setattr("integration.servers.postgres.free_port", lambda: next(answers))
+        monkeypatch.setattr("integration.servers.server.free_port", lambda: next(answers))
         installation = next(iter(found().values()), None)
         if installation is None:
             missing("postgres", "no binaries were found")

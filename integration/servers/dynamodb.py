@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import signal
 from typing import TYPE_CHECKING
 
-from integration.servers.ports import LOOPBACK, free_port
-from integration.servers.processes import Process, ServerError
+from integration.servers.server import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from integration.servers.dynamodb_binaries import Installation
@@ -59,7 +58,7 @@ _CONFIGURATION = """<?xml version="1.0"?>
 """
 
 
-class DynamoDBServer:
+class DynamoDBServer(Server):
     """One server: started on first use, stopped and started at will.
 
     Args:
@@ -69,21 +68,14 @@ class DynamoDBServer:
     """
 
     def __init__(self, installation: Installation, site: Site, *, is_on_disk: bool = False) -> None:
+        super().__init__(site, "dynamodb")
         self.installation = installation.reachable(site.account, site.folder)
-        self.host = LOOPBACK
-        self.port = free_port()
         self.is_on_disk = is_on_disk
-        self._home = site.make_folder("dynamodb")
-        self._has_served = False
-        self._is_held = False
-        self._process = Process(
-            self.installation.command(self._home / "server.xml"), self._home / "log", site.account, site.keeper
-        )
-        self._configure()
-        site.account.own(self._home)
 
-    def __repr__(self) -> str:
-        return f"<DynamoDB Local {self.version} at port {self.port}>"
+    @property
+    def label(self) -> str:
+        """How it is called."""
+        return "DynamoDB Local"
 
     @property
     def version(self) -> str:
@@ -91,70 +83,18 @@ class DynamoDBServer:
         return self.installation.version
 
     @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
-
-    @property
     def endpoint_url(self) -> str:
         """Where clients find it."""
         return f"http://{self.host}:{self.port}"
 
-    def start(self) -> None:
-        """Start it and wait until it answers; nothing happens if it runs."""
-        while not self._process.is_running:
-            self._process.start()
-            try:
-                self._process.wait_until(self._is_ready)
-            except ServerError:
-                if self._has_served or "Address already in use" not in self._process.end_of_log():
-                    raise
-                # Somebody took the port between our asking for a free one and listening on it.
-                self.port = free_port()
-                self._configure()
-        self._has_served = True
-
-    def stop(self) -> None:
-        """Shut it down."""
-        self._process.stop(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """Stop it and start it on the same port."""
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        """End it with SIGKILL."""
-        self._process.kill()
-
-    def pause(self) -> None:
-        """Hold it: connections stay open, and nothing is answered."""
-        self._is_held = True
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._is_held = False
-        self._process.resume()
-
-    def revive(self) -> None:
-        """Bring it back to work, whatever was done to it."""
-        if self._is_held and self._process.is_running:
-            self.resume()
-        self._is_held = False
-        self.start()
-
-    def close(self) -> None:
-        """Stop it for good."""
-        if self._process.is_running:
-            # Nobody is going to read what a proper end would save.
-            self.kill()
-
-    def _configure(self) -> None:
+    def _command(self) -> Sequence[str | Path]:
         folder: Path | str = self._home if self.is_on_disk else ""
         is_in_memory = "false" if self.is_on_disk else "true"
         text = _CONFIGURATION.format(host=self.host, port=self.port, is_in_memory=is_in_memory, folder=folder)
-        (self._home / "server.xml").write_text(text)
+        configuration = self._home / "server.xml"
+        configuration.write_text(text)
+        self._site.account.own(self._home)
+        return self.installation.command(configuration)
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import subprocess
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -12,8 +11,9 @@ from urllib.parse import quote
 import pymysql
 
 from integration.servers.mysql_binaries import NAMES
-from integration.servers.ports import LOOPBACK, free_port
-from integration.servers.processes import Process, ServerError
+from integration.servers.ports import LOOPBACK
+from integration.servers.processes import ServerError
+from integration.servers.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +52,7 @@ CREATE USER IF NOT EXISTS '{writer}'@'%' IDENTIFIED BY '{password}';
 """
 
 
-class MySQLServer:
+class MySQLServer(Server):
     """One server: started on first use, stopped and started at will.
 
     Args:
@@ -65,38 +65,24 @@ class MySQLServer:
     """
 
     def __init__(self, installation: Installation, site: Site, settings: Mapping[str, str] | None = None) -> None:
-        self.installation = installation.reachable(site.account, site.folder)
+        super().__init__(site, installation.product)
         self.product = installation.product
+        self.installation = installation.reachable(site.account, site.folder)
         self.settings = {**_SETTINGS, **(settings or {})}
-        self.host = LOOPBACK
-        self.port = free_port()
-        self._site = site
-        self._home = site.make_folder(self.product)
         self.elsewhere = site.make_folder("elsewhere")
-        self._has_served = False
-        self._is_held = False
         self._write_roles()
         shutil.copytree(_template(self.installation, site), self._home / "data")
         site.account.own(self._home)
-        self._process = Process(self._command(), self._home / "log", site.account, site.keeper)
 
-    def __repr__(self) -> str:
-        return f"<{NAMES[self.product]} {self.version} at port {self.port}>"
+    @property
+    def label(self) -> str:
+        """How it is called."""
+        return NAMES[self.product]
 
     @property
     def version(self) -> str:
         """Such as ``"10.11.18"``."""
         return self.installation.version
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        """The last lines of its log."""
-        return self._process.end_of_log()
 
     def url(self, role: Role = "writer", *, port: int | None = None, database: str = "") -> str:
         """Return where a role finds it, or what stands before it at another port."""
@@ -112,57 +98,6 @@ class MySQLServer:
         with self._connected(role) as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall())
-
-    def start(self) -> None:
-        """Start it and wait until it takes connections; nothing happens if it runs."""
-        while not self._process.is_running:
-            self._process.start()
-            try:
-                self._process.wait_until(self._is_ready)
-            except ServerError:
-                if self._has_served or "Address already in use" not in self.log:
-                    raise
-                # Somebody took the port between our asking for a free one and listening on it.
-                self.port = free_port()
-                self._process.command = self._command()
-        self._has_served = True
-
-    def stop(self) -> None:
-        """Shut it down: it sends its clients away."""
-        self._process.stop(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """Stop it and start it on the same port."""
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        """End it with SIGKILL: what is not committed is lost, and only that."""
-        self._process.kill()
-
-    def pause(self) -> None:
-        """Hold it: connections stay open, and nothing is answered."""
-        self._is_held = True
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._is_held = False
-        self._process.resume()
-
-    def revive(self) -> None:
-        """Bring it back to work, whatever was done to it."""
-        # One process that runs and is not held is at work: to ask it each time would take as long as many a test.
-        if self._is_held and self._process.is_running:
-            self.resume()
-        self._is_held = False
-        self.start()
-
-    def close(self) -> None:
-        """Stop it for good."""
-        if self._process.is_running:
-            # Nobody is going to read what a proper end would save.
-            self.kill()
 
     def _command(self) -> list[str | Path]:
         places: dict[str, object] = {

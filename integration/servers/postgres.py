@@ -8,8 +8,9 @@ import subprocess
 from typing import TYPE_CHECKING, Literal
 
 from integration.servers.families import family, wait_for_the_end
-from integration.servers.ports import LOOPBACK, free_port
-from integration.servers.processes import Process, ServerError
+from integration.servers.ports import LOOPBACK
+from integration.servers.processes import ServerError
+from integration.servers.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ _STOPPED_BY: dict[str, signal.Signals] = {
 }
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """One server: started on first use, stopped and started at will.
 
     Args:
@@ -61,6 +62,8 @@ class PostgresServer:
         data: A data folder that is there already; ``None`` makes a new one.
     """
 
+    port_is_taken = "could not bind"
+
     def __init__(
         self,
         installation: Installation,
@@ -69,20 +72,17 @@ class PostgresServer:
         *,
         data: Path | None = None,
     ) -> None:
+        super().__init__(site, f"postgres-{installation.major}")
         self.installation = installation.reachable(site.account, site.folder)
         self.settings = {**_SETTINGS, **(settings or {})}
-        self.host = LOOPBACK
-        self.port = free_port()
-        self._site = site
-        self._home = site.make_folder(f"postgres-{installation.major}")
         self.data = data or self._home / "data"
-        self._has_served = False
-        self._process = Process(self._command(), self._home / "log", site.account, site.keeper)
         if data is None:
             self._make_data()
 
-    def __repr__(self) -> str:
-        return f"<PostgreSQL {self.version} at port {self.port}>"
+    @property
+    def label(self) -> str:
+        """How it is called."""
+        return "PostgreSQL"
 
     @property
     def version(self) -> str:
@@ -93,16 +93,6 @@ class PostgresServer:
     def major(self) -> int:
         """The version's first number."""
         return self.installation.major
-
-    @property
-    def pid(self) -> int:
-        """The number of the postmaster."""
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        """The last lines of its log."""
-        return self._process.end_of_log()
 
     def url(self, role: Role = "writer", *, port: int | None = None, database: str = DATABASE) -> str:
         """Return where a role finds it, or what stands before it at another port."""
@@ -129,24 +119,6 @@ class PostgresServer:
             raise ServerError(done.stderr)
         return done.stdout.strip()
 
-    def start(self) -> None:
-        """Start it and wait until it takes connections; nothing happens if it runs."""
-        while not self._process.is_running:
-            self._process.start()
-            try:
-                self._process.wait_until(self._is_ready)
-            except ServerError:
-                if self._has_served or "could not bind" not in self.log:
-                    raise
-                # Somebody took the port between our asking for a free one and listening on it.
-                self.port = free_port()
-                self._process.command = self._command()
-        self._has_served = True
-
-    def begin(self) -> None:
-        """Start it and do not wait: it refuses connections until it has recovered."""
-        self._process.start()
-
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """Stop it: "smart" waits for every client, "fast" sends them away, "immediate" leaves a recovery to be done."""
         self._process.stop(_STOPPED_BY[mode])
@@ -159,10 +131,6 @@ class PostgresServer:
         """Stop it and start it on the same port."""
         self.stop(mode)
         self.start()
-
-    def kill(self) -> None:
-        """End every process of it with SIGKILL, as a power cut would."""
-        self._process.kill()
 
     def kill_backend(self, pid: int) -> None:
         """End one of its processes with SIGKILL: the postmaster ends the others, and begins to recover.
@@ -178,21 +146,10 @@ class PostgresServer:
         # When these have gone, too, the postmaster knows of it: until then it would still say that it is ready.
         wait_for_the_end(members)
 
-    def pause(self) -> None:
-        """Hold all its processes: connections stay open, and nothing is answered."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let its processes go on."""
-        self._process.resume()
-
     def revive(self) -> None:
-        """Bring it back to work, whatever was done to it."""
-        if self._process.is_running:
-            self._process.resume()
-            self._process.wait_until(self._is_ready)
-        else:
-            self.start()
+        """Bring it back to work, whatever was done to it, or to one of its processes."""
+        super().revive()
+        self._process.wait_until(self._is_ready)
 
     def command(self, name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
         """Run one of PostgreSQL's own commands as the server's account.

@@ -240,8 +240,8 @@ SERVERS = (
         "PostgreSQL: a message tells a value of the row",
         (
             "backends/postgres/errors.py",
-            '    if code.startswith((SEQUENCE_AT_ITS_END, "42",',
-            '    if not code.startswith(("x", "42",',
+            'f"table {table}: {_what_failed(code, constraint, column)} ({code})",',
+            'f"table {table}: {said} ({code})",',
         ),
         tests=("tests/test_postgres_errors.py", "integration/test_postgres_conformance.py"),
     ),
