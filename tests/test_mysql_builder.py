@@ -133,6 +133,31 @@ class TestKinds:
             with pytest.raises(UnfitError):
                 kind.encode([value, value], has_backslashes=True)
 
+    @pytest.mark.parametrize(
+        ("data_type", "values"),
+        [
+            ("int", [2, True, -3, False]),
+            ("int", [2, None, True]),
+            ("double", [0.1, -0.0, 1e-7]),
+            ("double", [1e308, 1e308, None]),
+            ("decimal", [decimal.Decimal("1.50"), decimal.Decimal("-0.1")]),
+            ("decimal", [decimal.Decimal("1.50"), decimal.Decimal("1E+3")]),
+            ("date", [dt.date(2024, 5, 1), dt.date(2024, 5, 1), dt.date(2024, 5, 2), dt.date(2024, 5, 1)]),
+            ("date", [dt.date(2024, 5, 1), dt.date(2024, 5, 2), None]),
+        ],
+    )
+    def test_a_column_is_written_as_its_values_are_one_by_one(self, data_type: str, values: list[Any]) -> None:
+        """However many of them are alike, and where there is nothing."""
+        kind = kind_for(data_type, is_json=False)
+        piece, found = kind.encode(values, has_backslashes=True)
+        assert [piece % (each,) for each in found] == [kind.literal(each, has_backslashes=True) for each in values]
+
+    @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+    def test_no_number_hides_another_that_is_none(self, wrong: float) -> None:
+        """Not even infinity of the other sign."""
+        with pytest.raises(UnfitError):
+            kind_for("double", is_json=False).encode([1.0, wrong, -float("inf"), 2.0], has_backslashes=True)
+
     def test_json_in_mariadb_is_known_by_its_check(self) -> None:
         """There it is text."""
         assert kind_for("longtext", is_json=True).literal([1], has_backslashes=True) == "'[1]'"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from bulkwriter.backends.mysql.errors import BACKEND
@@ -180,23 +179,26 @@ class Builder:
         return texts, there
 
     def _quick_text(self, rows: Sequence[Any], places: Sequence[int]) -> str:
-        # One template for all of them: Python is quickest at putting many texts into one.
-        template, values = self._filled(rows, places)
-        return self._statements.between.join([template] * len(places)) % tuple(chain.from_iterable(values))
+        # One template for all of them: Python is quickest at putting many values into one text.
+        template, columns = self._columns(rows, places)
+        values: list[Any] = [None] * (len(columns) * len(places))
+        for place, column in enumerate(columns):
+            values[place :: len(columns)] = column
+        return self._statements.between.join([template] * len(places)) % tuple(values)
 
     def _quick_texts(self, rows: Sequence[Any], places: Sequence[int]) -> Iterable[str]:
-        template, values = self._filled(rows, places)
-        return map(template.__mod__, values)
+        template, columns = self._columns(rows, places)
+        return map(template.__mod__, zip(*columns, strict=True))
 
-    def _filled(self, rows: Sequence[Any], places: Sequence[int]) -> tuple[str, Iterable[tuple[str, ...]]]:
-        """Return the template of a row, and the texts that go into it for each."""
+    def _columns(self, rows: Sequence[Any], places: Sequence[int]) -> tuple[str, Sequence[Iterable[Any]]]:
+        """Return the template of a row, and column by column what fills it."""
         given = rows[places.start : places.stop] if isinstance(places, range) else [rows[place] for place in places]
         encoded = [
             kind.encode(column, has_backslashes=self._has_backslashes)
             for kind, column in zip(self._statements.kinds, zip(*given, strict=True), strict=True)
         ]
         template = self._statements.template % tuple([piece for piece, _ in encoded])
-        return template, zip(*[values for _, values in encoded], strict=True)
+        return template, [values for _, values in encoded]
 
     def _single(self, row: Any) -> str:
         pairs = zip(self._statements.kinds, row, strict=True)
