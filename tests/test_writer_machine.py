@@ -52,6 +52,8 @@ CERTAIN: Faults = {
     "deadlock": lambda faults: faults.deadlock(),
     "leave one": lambda faults: faults.leave_unprocessed(1),
     "leave two": lambda faults: faults.leave_unprocessed(2, wait=0.1, times=2),
+    "hold one back": lambda faults: faults.hold_back(1, times=2),
+    "hold back for a while": lambda faults: faults.hold_back(3, wait=0.2, times=3),
     "disconnect": lambda faults: faults.disconnect(1),
     "disconnect for long": lambda faults: faults.disconnect(6),
     "cannot open": lambda faults: faults.disconnect(2, during="open"),

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.errors import (
     BulkWriterError,
     CheckViolationError,
@@ -133,7 +134,10 @@ class Witness(MemoryBackend):
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
-            return await super().attempt(attempt)
+            reply = await super().attempt(attempt)
+            for call in _held_back(calls, reply):
+                call.tries -= 1
+            return reply
         finally:
             self.under_way -= 1
             for call in calls:
@@ -164,6 +168,19 @@ class SplittingWitness(Witness):
     """One that cannot find bad rows by itself."""
 
     capabilities: ClassVar[Capabilities] = MemoryBackend.capabilities.but(isolates=False)
+
+
+def _held_back(calls: list[Call], reply: Any) -> list[Call]:
+    """Return the calls that were in an attempt and not sent."""
+    if isinstance(reply, Uniform):
+        return calls if _is_held_back(reply.verdict) else []
+    # A reply may be of any length, or nonsense.
+    pairs = zip(calls, reply, strict=False) if isinstance(reply, list) else ()
+    return [call for call, verdict in pairs if _is_held_back(verdict)]
+
+
+def _is_held_back(verdict: object) -> bool:
+    return isinstance(verdict, NotApplied) and not verdict.was_tried
 
 
 def call_of(plan: Plan, values: Iterable[Any]) -> Call:

@@ -145,9 +145,10 @@ class BatchQueue:
         """Append a batch that is full already."""
         self._full.append(batch)
 
-    def push_first(self, batch: Batch) -> None:
-        """Put a batch before all others: its rows have waited longest."""
-        self._full.appendleft(batch)
+    def put_back(self, batch: Batch) -> None:
+        """Put a batch whose rows come back from an attempt before all that were opened later."""
+        later = (place for place, other in enumerate(self._full) if other.opened_at >= batch.opened_at)
+        self._full.insert(next(later, len(self._full)), batch)
 
     def seal_all(self) -> None:
         """Close every batch that is being filled, in the order in which they were opened."""

@@ -95,16 +95,22 @@ class NotApplied(Value):
         error: What the caller hears if there is no further try. Its ``__cause__`` is the driver's error.
         wait: Seconds to wait at least before the next try, where the database names a time.
         retry: Whether another try can help; ``False`` for a missing table or a lack of permission.
+        was_tried: Whether the row was sent. One that a backend holds back, for a limit of its own on what it asks of
+            the database, was not: it goes back to its place in the queue, no try of it is counted, and no batch
+            leaves before ``wait`` is over.
     """
 
-    __slots__ = ("error", "wait", "retry")
+    __slots__ = ("error", "wait", "retry", "was_tried")
 
     error: NotWrittenError
     wait: float
     retry: bool
+    was_tried: bool
 
-    def __init__(self, error: NotWrittenError, wait: float = 0.0, *, retry: bool = True) -> None:
-        self._hold(error=error, wait=wait, retry=retry)
+    def __init__(
+        self, error: NotWrittenError, wait: float = 0.0, *, retry: bool = True, was_tried: bool = True
+    ) -> None:
+        self._hold(error=error, wait=wait, retry=retry, was_tried=was_tried)
 
 
 class Suspect(Value):

@@ -120,6 +120,7 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _settle_each(self, batch: Batch, answers: Sequence[Answer], start: int, stop: int) -> None:
         """Give the rows from ``start`` up to ``stop`` their own answers."""
         left: list[Parcel] = []
+        held: list[Parcel] = []
         wait = self._wait_after(batch, answers, start, stop)
         for place in range(start, stop):
             answer = answers[place]
@@ -131,11 +132,14 @@ class DeliveringDispatcher(KeyedDispatcher):
                     continue
                 parcel = self._leftover(batch, place, answer, record, wait)
                 if parcel is not None:
-                    left.append(parcel)
+                    (left if answer.was_tried else held).append(parcel)
                     continue
             self._settle_row(batch, place, answer, record)
         if left:
             self._retry_later(left, wait)
+        if held:
+            self._enter_leftovers(held)
+            self._queue_again(held)
 
     def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:  # noqa: ARG002
         record = batch.record_of(place)
@@ -164,7 +168,8 @@ class DeliveringDispatcher(KeyedDispatcher):
 
     def _wait_after(self, batch: Batch, answers: Sequence[Answer], start: int, stop: int) -> float:
         """Return the seconds after which those of these rows that are not stored may be tried again, together."""
-        least = [answer.wait for answer in answers[start:stop] if isinstance(answer, NotApplied)]
+        refused = [answer for answer in answers[start:stop] if isinstance(answer, NotApplied)]
+        least = [answer.wait for answer in refused if answer.was_tried]
         return max(*least, self._policy.backoff(self._tries(batch))) if least else 0.0
 
     def _tries(self, batch: Batch) -> int:
@@ -181,21 +186,31 @@ class DeliveringDispatcher(KeyedDispatcher):
             return None
         if record is None:
             record = Record(batch.opened_at)
-        tries = record.tries + 1
-        if not answer.retry or tries >= self._policy.max_attempts or self._is_forced:
+        if self._is_forced or not self._may_try_again(record, answer, wait):
             return None
-        if self._now() + wait - record.accepted_at > self._policy.max_time:
-            return None
-        record.tries = tries
         record.attempts += answer.error.attempts
-        record.error = answer.error
         size = self._size_at(batch, place)
         parcel = Parcel(batch.items[place], waiter, batch.lane, size, batch.epoch)
         parcel.record = record
         if batch.deadlines is not None and place < len(batch.deadlines):
             parcel.deadline = batch.deadlines[place]
-            self._start_timer(parcel)
         return parcel
+
+    def _may_try_again(self, record: Record, answer: NotApplied, wait: float) -> bool:
+        """Note what came of a row, and return whether the policy allows another try."""
+        now = self._now()
+        if answer.was_tried:
+            record.tries += 1
+            record.error = answer.error
+            record.tried_at = now if record.tried_at is None else record.tried_at
+            if not answer.retry or record.tries >= self._policy.max_attempts:
+                return False
+        elif not record.tries:
+            # It is queued as it was: there is nothing to be given up yet.
+            return True
+        else:
+            wait = answer.wait
+        return now + wait - record.retrying_since <= self._policy.max_time
 
     def _size_at(self, batch: Batch, place: int) -> int:
         if batch.sizes is not None:
@@ -209,31 +224,41 @@ class DeliveringDispatcher(KeyedDispatcher):
         """
         assert self._loop is not None
         self._retries += len(parcels)
-        self._queued += len(parcels)
-        self._queued_bytes += sum([parcel.size for parcel in parcels])
+        self._enter_leftovers(parcels)
         timer = self._loop.call_later(wait, self._retry_now, parcels)
         for parcel in parcels:
             self._retrying[parcel] = timer
+            self._start_timer(parcel)
+
+    def _enter_leftovers(self, parcels: list[Parcel]) -> None:
+        """Count rows that are back from an attempt as queued."""
+        self._queued += len(parcels)
+        self._queued_bytes += sum([parcel.size for parcel in parcels])
 
     def _retry_now(self, parcels: list[Parcel]) -> None:
-        """Queue rows for their next attempt, before those that came later."""
-        alive = [parcel for parcel in parcels if self._retrying.pop(parcel, None) is not None]
-        batch: Batch | None = None
-        for parcel in alive:
+        """Queue rows for their next attempt."""
+        waiting: list[Parcel] = []
+        for parcel in [parcel for parcel in parcels if self._retrying.pop(parcel, None) is not None]:
             self._stop_timer(parcel)
             if parcel.waiter.done():
                 self._leave(parcel)
                 self._forget(parcel.epoch, parcel.waiter, parcel.lane, parcel.item, parcel.record)
-                continue
-            if batch is None:
-                batch = Batch(parcel.lane, parcel.epoch, parcel.record.accepted_at, is_due=True)
-                batch.sizes = [] if self._counts_bytes else None
-            self._append_again(batch, parcel)
-        if batch is not None:
-            batch.may_be_topped_up = True
-            self._queue.push_first(batch)
+            else:
+                waiting.append(parcel)
+        if waiting:
+            self._queue_again(waiting)
         self._close_epochs()
         self._pump()
+
+    def _queue_again(self, parcels: list[Parcel]) -> None:
+        """Queue rows that are back from one attempt, before those that came later."""
+        first = parcels[0]
+        batch = Batch(first.lane, first.epoch, first.record.accepted_at, is_due=True)
+        batch.sizes = [] if self._counts_bytes else None
+        batch.may_be_topped_up = True
+        for parcel in parcels:
+            self._append_again(batch, parcel)
+        self._queue.put_back(batch)
 
     def _forget(self, epoch: Tally, waiter: Any, plan: Plan, row: Any, record: Record | None) -> None:
         """Let go of a row that is not stored and that nobody waits for; whom it stood for, or the next one, may go."""
@@ -288,7 +313,7 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _give_up_late(self, batch: Batch, outage: NotWrittenError | None = None) -> None:
         """Give up rows that came back to the queue and waited there until their time was over."""
         oldest = self._now() - self._policy.max_time
-        late = [(place, record) for place, record in (batch.records or {}).items() if record.accepted_at < oldest]
+        late = [(place, record) for place, record in (batch.records or {}).items() if record.retrying_since < oldest]
         for place, record in late:
             why = record.error or outage
             if why is not None:
@@ -304,7 +329,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         return slots
 
     def _before_pump(self) -> None:
-        """Give up rows that have waited for a database that is away for as long as the policy allows."""
+        """Give up rows that have waited for a database that takes nothing for as long as the policy allows."""
         if self._is_closing and self._retrying:
             self._forget_retries()
         outage = self._pace.outage

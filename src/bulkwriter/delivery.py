@@ -151,7 +151,10 @@ class Delivery:
         if isinstance(verdict, RowRejectedError):
             return verdict.for_row(None, attempts=tries)
         if isinstance(verdict, NotApplied):
-            return NotApplied(verdict.error.for_row(None, attempts=tries), verdict.wait, retry=verdict.retry)
+            # A row that was held back was in the tries before, if there were any, and not in this one.
+            made = tries if verdict.was_tried else tries - 1
+            error = verdict.error.for_row(None, attempts=made)
+            return NotApplied(error, verdict.wait, retry=verdict.retry, was_tried=verdict.was_tried)
         if isinstance(verdict, Doubtful):
             return self._unknown(verdict.cause, tries)
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.dispatch import Dispatcher
-from bulkwriter.errors import BulkWriterError, DeadlineExceededError, NotWrittenError
+from bulkwriter.errors import BulkWriterError, DeadlineExceededError, NotWrittenError, ThrottledError
 from bulkwriter.flights import fail
 from bulkwriter.ordering import KeyOrder
 from bulkwriter.plans import complete
@@ -24,17 +24,30 @@ if TYPE_CHECKING:
 class Record:
     """What is remembered of a row that is not at its first attempt, or stands for others."""
 
-    __slots__ = ("accepted_at", "attempts", "chain", "error", "tries")
+    __slots__ = ("accepted_at", "attempts", "chain", "error", "tried_at", "tries")
 
     def __init__(self, accepted_at: float, chain: list[Parcel] | None = None) -> None:
         self.accepted_at: float = accepted_at
         # Attempts that had this row in them, and rounds of retrying: finding a bad neighbour takes several attempts.
         self.attempts: int = 0
         self.tries: int = 0
+        # When it was back from the first of them.
+        self.tried_at: float | None = None
         # Why the last attempt was not applied.
         self.error: NotWrittenError | None = None
         # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
         self.chain: list[Parcel] = [] if chain is None else chain
+
+    @property
+    def retrying_since(self) -> float:
+        """When its retry time began, in the loop's time.
+
+        That is when it was accepted; while the database is throttling, when it was first tried: rows that have waited
+        in a long queue, which is being worked off, would otherwise be given up for the first time they come back.
+        """
+        if self.tried_at is not None and isinstance(self.error, ThrottledError):
+            return self.tried_at
+        return self.accepted_at
 
 
 class KeyedDispatcher(Dispatcher[Any]):

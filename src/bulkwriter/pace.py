@@ -18,17 +18,25 @@ if TYPE_CHECKING:
 # larger requests, so we stand between the two.
 DECREASE = 0.7
 
+_THROUGH = WriteResult | RowRejectedError
+
 
 class Pace:
     """The adaptive limit on batches in flight.
 
     Throttling lowers it multiplicatively and success raises it by one for as many batches as it allows (AIMD). While
     the database is away only one batch at a time probes it, after a back-off that grows with each failure: so one
-    reconnects for all, and nobody waits retry time times queue length.
+    reconnects for all, and nobody waits retry time times queue length. So it is with a database that throttles
+    whatever comes, once that has lasted as long as a row is tried.
+
+    Rows that a backend holds back say nothing of the database: for as long as it asks for, no batch leaves.
 
     Args:
         policy: Where the back-off comes from.
         most: The writer's ``concurrency``.
+
+    Attributes:
+        outage: Why nothing gets through; ``None`` while something does.
     """
 
     def __init__(self, policy: RetryPolicy, most: float) -> None:
@@ -37,18 +45,28 @@ class Pace:
         self._limit = most
         self._failures = 0
         self._opens_at = 0.0
+        self._held_until = 0.0
+        self._shut_since: float | None = None
         self.outage: NotWrittenError | None = None
 
     def note(self, reply: Uniform | list[Answer], now: float) -> None:
         """Learn from what became of a batch, at this time of the loop's clock."""
         answers: list[Answer] = [] if isinstance(reply, Uniform) else reply
+        held = [answer.wait for answer in answers if isinstance(answer, NotApplied) and not answer.was_tried]
+        if held:
+            if now >= self._held_until:
+                # Who is held back next is told to wait for longer, behind those that may go by then.
+                self._held_until = now + min(held)
+            answers = [answer for answer in answers if not isinstance(answer, NotApplied) or answer.was_tried]
+            if not answers:
+                return
         push_back = _push_back(answers)
         if push_back is None:
-            if answers and not any(isinstance(answer, WriteResult | RowRejectedError) for answer in answers):
+            if answers and not any(isinstance(answer, _THROUGH) for answer in answers):
                 # Deadlocks and lost answers say nothing of how the database is.
                 return
             self._failures = 0
-            self.outage = None
+            self.outage = self._shut_since = None
             self._opens_at = 0.0
             self._limit = min(self._most, self._limit + 1.0 / self._limit)
             return
@@ -57,15 +75,21 @@ class Pace:
             self.outage = push_back.error
         else:
             self._limit = max(1.0, min(self._limit, 1000.0) * DECREASE)
-            if not all(isinstance(answer, NotApplied) for answer in answers):
+            if any(isinstance(answer, _THROUGH) for answer in answers):
                 # Some rows went through: the database is slow, not shut. The others wait by themselves.
+                self.outage = self._shut_since = None
                 return
+            if self._shut_since is None:
+                self._shut_since = now
+            elif now - self._shut_since > self._policy.max_time:
+                self.outage = push_back.error
         self._opens_at = now + max(push_back.wait, self._policy.backoff(self._failures))
 
     def slots(self, now: float) -> tuple[float, float | None]:
         """Return how many batches may be in flight now, and when more may be if that is a matter of time."""
-        if now < self._opens_at:
-            return 0, self._opens_at
+        opens_at = max(self._opens_at, self._held_until)
+        if now < opens_at:
+            return 0, opens_at
         if self.outage is not None:
             return 1, None
         return max(1.0, self._limit // 1 if math.isfinite(self._limit) else self._limit), None

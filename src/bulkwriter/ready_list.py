@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.delivery import Delivery
-from bulkwriter.errors import BulkWriterError, MisconfigurationError
+from bulkwriter.errors import BulkWriterError, MisconfigurationError, ThrottledError
 from bulkwriter.patience import open_patiently
 from bulkwriter.plans import PlanBook, complete
 from bulkwriter.results import WriteResult
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 class _Entry:
     """One row of the list, and where its answer belongs."""
 
-    __slots__ = ("attempts", "index", "plan", "row")
+    __slots__ = ("attempts", "index", "plan", "row", "tried_at", "tries")
 
     def __init__(self, index: int, plan: Plan, row: Any) -> None:
         self.index = index
         self.plan = plan
         self.row = row
+        # Attempts that had this row in them, and rounds of retrying.
         self.attempts = 0
+        self.tries = 0
+        # When it was back from the first of them.
+        self.tried_at: float | None = None
 
 
 async def deliver_all(
@@ -56,7 +60,9 @@ class _Work:
         self._identity = identity
         self._parts = 0
         self._delivery = Delivery(backend, policy)
-        self._ends_at = asyncio.get_running_loop().time() + policy.max_time
+        self._began_at = asyncio.get_running_loop().time()
+        # When the database last took a row of this list.
+        self._taken_at = self._began_at
 
     async def run(self, rows: list[Any]) -> None:
         refused = await open_patiently(self._backend, self._policy)
@@ -118,33 +124,48 @@ class _Work:
         """Write one batch, and what is left of it, until every row of it has its answer."""
         name = None if self._identity is None else f"{self._identity}/{self._parts}"
         self._parts += 1
-        tries = 1
         while batch:
+            tries = 1 + max([entry.tries for entry in batch])
             reply = await self._delivery.deliver(
                 batch[0].plan, [entry.row for entry in batch], number=tries, identity=name
             )
             answers = [reply.verdict] * len(batch) if isinstance(reply, Uniform) else reply
+            if any(isinstance(answer, WriteResult) for answer in answers):
+                self._taken_at = self._now()
             left: list[_Entry] = []
-            wait = self._policy.backoff(tries)
+            wait, backoff = 0.0, self._policy.backoff(tries)
             for entry, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, NotApplied) and self._may_retry(answer, tries, wait):
-                    entry.attempts += answer.error.attempts
-                    left.append(entry)
-                    wait = max(wait, answer.wait)
-                else:
-                    self.answers[entry.index] = self._final(entry, cast("Answer", answer))
+                if isinstance(answer, NotApplied):
+                    mine = max(answer.wait, backoff) if answer.was_tried else answer.wait
+                    if self._may_retry(entry, answer, mine):
+                        entry.attempts += answer.error.attempts
+                        left.append(entry)
+                        wait = max(wait, mine)
+                        continue
+                self.answers[entry.index] = self._final(entry, cast("Answer", answer))
             if left and len(left) < len(batch) and name is not None:
                 # The others of this batch are in the ledger under its name.
                 name = f"{name}+{tries}"
             batch = left
-            tries += 1
             if batch:
                 await asyncio.sleep(wait)
 
-    def _may_retry(self, answer: NotApplied, tries: int, wait: float) -> bool:
-        if not answer.retry or tries >= self._policy.max_attempts:
-            return False
-        return asyncio.get_running_loop().time() + max(wait, answer.wait) <= self._ends_at
+    def _may_retry(self, entry: _Entry, answer: NotApplied, wait: float) -> bool:
+        """Note what came of a row, and return whether the policy allows another try."""
+        now = self._now()
+        if answer.was_tried:
+            entry.tries += 1
+            entry.tried_at = now if entry.tried_at is None else entry.tried_at
+            if not answer.retry or entry.tries >= self._policy.max_attempts:
+                return False
+        since = self._began_at
+        if isinstance(answer.error, ThrottledError):
+            # A long list has its time, as long as the database takes some of it.
+            since = self._taken_at if entry.tried_at is None else min(self._taken_at, entry.tried_at)
+        return now + wait - since <= self._policy.max_time
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _final(self, entry: _Entry, answer: Answer) -> WriteResult | BulkWriterError:
         if isinstance(answer, WriteResult):

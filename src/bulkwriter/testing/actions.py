@@ -181,15 +181,16 @@ def raising(error: BaseException | Callable[[], BaseException], *, after_commit:
     return act
 
 
-def unprocessed(rows: int, wait: float) -> Action:
-    """The last rows of the batch are left undone, the others are written."""
+def unprocessed(rows: int, wait: float, *, was_tried: bool = True) -> Action:
+    """The last rows of the batch are left undone, or not even sent, and the others are written."""
 
     async def act(call: Call) -> Reply:
         assert call.attempt is not None
         assert call.write is not None
         call.hit()
         left = range(max(0, call.rows - rows), call.rows)
-        verdict = NotApplied(call.error(ThrottledError, "rows were left unprocessed"), wait=wait)
+        why = "rows were left unprocessed" if was_tried else "rows were held back"
+        verdict = NotApplied(call.error(ThrottledError, why), wait=wait, was_tried=was_tried)
         decided = dict.fromkeys(left, verdict)
         return await write_others(call.script, call.attempt, call.write, decided)
 

@@ -34,6 +34,7 @@ RANDOM_FAULTS = (
     "throttle",
     "deadlock",
     "leave_unprocessed",
+    "hold_back",
 )
 
 
@@ -113,6 +114,18 @@ class FaultScript(Player):
             times: For how many attempts; -1 = for ever.
         """
         return self._add("leave_unprocessed", actions.unprocessed(rows, wait), times)
+
+    def hold_back(self, rows: int = 1, *, wait: float = 0.0, times: int = 1) -> Self:
+        """The backend keeps to a limit of its own: the last rows of the batch are not sent, the others are written.
+
+        Those hear ``NotApplied`` with ``was_tried=False``: they go back to their place in the queue.
+
+        Args:
+            rows: How many; all of them if the batch has no more.
+            wait: Seconds before the next batch may leave.
+            times: For how many attempts; -1 = for ever.
+        """
+        return self._add("hold_back", actions.unprocessed(rows, wait, was_tried=False), times)
 
     def disconnect(self, times: int = 1, *, during: During = "attempt") -> Self:
         """The server cannot be reached: this call and the next ones of any kind raise ``BackendUnavailableError``.

@@ -29,8 +29,8 @@ import pytest
 
 # Before the modules are imported, or their assertions would fail without a word.
 for _module in (
-    "attempts", "columns", "door", "failures", "many", "opening", "order", "outcomes", "rejections", "scene",
-    "settling", "stopping", "storms", "suite", "told", "waiting",
+    "attempts", "columns", "door", "failures", "holding_back", "many", "opening", "order", "outcomes", "rejections",
+    "scene", "settling", "stopping", "storms", "suite", "told", "waiting",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SEEDS = pytest.mark.parametrize("seed", range(4))
 PATIENT = RetryPolicy(max_attempts=1000, max_time=60, initial_backoff=0.001, max_backoff=0.01)
 """In a storm that is long enough, some row is hit ten times."""
-KNOWN_NOT_APPLIED = ("fail_before_commit", "throttle", "deadlock", "leave_unprocessed")
+KNOWN_NOT_APPLIED = ("fail_before_commit", "throttle", "deadlock", "leave_unprocessed", "hold_back")
 
 
 class StormPromises:

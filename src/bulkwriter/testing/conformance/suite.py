@@ -12,6 +12,7 @@ from bulkwriter.testing.conformance.attempts import AttemptPromises
 from bulkwriter.testing.conformance.columns import ColumnPromises, ReturningPromises
 from bulkwriter.testing.conformance.door import DoorPromises
 from bulkwriter.testing.conformance.failures import FailurePromises
+from bulkwriter.testing.conformance.holding_back import HoldingBackPromises
 from bulkwriter.testing.conformance.many import ManyPromises, ProcessBatchPromises
 from bulkwriter.testing.conformance.opening import OpeningPromises
 from bulkwriter.testing.conformance.order import OrderPromises
@@ -39,6 +40,7 @@ class ConformanceSuite(
     ReturningPromises,
     OrderPromises,
     FailurePromises,
+    HoldingBackPromises,
     SettlingPromises,
     DeadlinePromises,
     QueuePromises,
