@@ -27,7 +27,8 @@ from bulkwriter.errors import (
     ThrottledError,
     UniqueViolationError,
 )
-from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UPDATED
+from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UPDATED, WriteResult
+from tests.virtual_time import virtually
 
 TABLE = Table("events", (KeyAttribute("id", "N", 2048),), {})
 
@@ -317,11 +318,65 @@ async def test_no_more_requests_are_begun_than_there_are_connections() -> None:
     assert verdicts_of(running.result()) == [INSERTED] * 300
 
 
-async def test_what_waited_for_capacity_when_it_was_given_up_was_throttled() -> None:
-    """And is no sign of an outage."""
+async def test_what_waited_for_capacity_when_it_was_given_up_was_not_sent() -> None:
+    """And is no sign of an outage, nor of a table that throttles."""
     scene = Scene({})
     attempting = scene.attempting(scene.put(1))
     scene.parts.limit.rate = 30.0
     (verdict,) = verdicts_of(await attempting.settle())
-    assert isinstance(verdict, NotApplied)
-    assert isinstance(verdict.error, ThrottledError)
+    assert is_held_back(verdict)
+
+
+def is_held_back(verdict: Verdict) -> bool:
+    """Whether a row was not sent, and told so."""
+    return isinstance(verdict, NotApplied) and isinstance(verdict.error, ThrottledError) and not verdict.was_tried
+
+
+@pytest.mark.parametrize("policy", ["update", "error"])
+async def test_rows_that_would_wait_for_capacity_are_held_back(policy: Any) -> None:
+    """At ten units a second two of them are sent at once, some wait for their turn, and the others hear of it."""
+    scene = Scene(*[{"UnprocessedItems": {}}] * 25, on_conflict=policy)
+    scene.parts.limit.rate = 10.0
+    verdicts = verdicts_of(await scene.attempting(*[scene.put(number) for number in range(25)]).reply())
+    sent = [verdict for verdict in verdicts if isinstance(verdict, WriteResult)]
+    assert 2 <= len(sent) <= 8
+    assert verdicts[: len(sent)] == sent
+    assert all(is_held_back(verdict) and verdict.wait > 0 for verdict in verdicts[len(sent) :])  # type: ignore[union-attr]
+    assert sum(len(asked.get("RequestItems", {}).get("events", [1])) for asked in scene.service.asked) == len(sent)
+
+
+async def test_nothing_is_sent_while_the_line_is_full() -> None:
+    """The whole batch is to come back."""
+    scene = Scene()
+    scene.parts.limit.rate = 1.0
+    await scene.parts.limit.begin(5, asyncio.get_running_loop().time())
+    verdicts = verdicts_of(await scene.attempting(scene.put(1), scene.put(2)).reply())
+    assert all(is_held_back(verdict) for verdict in verdicts)
+    assert scene.service.asked == []
+
+
+@virtually
+async def test_rows_behind_one_of_their_key_that_is_held_back_are_too() -> None:
+    """Or they would be written before it."""
+    scene = Scene()
+    scene.parts.limit.rate = 2.5
+    rows = [scene.put(number % 2) for number in range(10)]
+    verdicts = verdicts_of(await scene.attempting(*rows).reply())
+    states = [is_held_back(verdict) for verdict in verdicts]
+    assert states == sorted(states)
+    assert not states[0]
+    assert states[-1]
+    assert asyncio.get_running_loop().time() <= 1
+
+
+@virtually
+async def test_what_is_in_doubt_waits_for_capacity_as_long_as_it_takes() -> None:
+    """It cannot be held back: it may be stored."""
+    scene = Scene(lost())
+    attempting = scene.attempting(scene.put(1))
+    assert isinstance(verdicts_of(await attempting.reply())[0], Doubtful)
+    scene.parts.limit.rate = 1.0
+    scene.parts.limit.note(0, 1, 0.0)
+    await scene.parts.limit.begin(9, 0.0)
+    assert verdicts_of(await attempting.settle()) == [STORED]
+    assert asyncio.get_running_loop().time() >= 9

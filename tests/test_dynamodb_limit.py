@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 
+import pytest
+
 from bulkwriter.backends.dynamodb.limit import CapacityLimit
 from tests.virtual_time import virtually
 
@@ -17,13 +19,13 @@ class Throttling:
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity
         self.written = self.offered = 0
-        self._left = capacity / 4
+        self._left = self._most = max(1.0, capacity / 4)
         self._at = 0.0
 
     def take(self, units: int) -> int:
         """Return how many of these units are written now."""
         now = asyncio.get_running_loop().time()
-        self._left = min(self.capacity / 4, self._left + (now - self._at) * self.capacity)
+        self._left = min(self._most, self._left + (now - self._at) * self.capacity)
         self._at = now
         taken = min(units, int(self._left))
         self._left -= taken
@@ -33,12 +35,16 @@ class Throttling:
 
 
 async def write(limit: CapacityLimit, table: Throttling, until: float) -> None:
-    """Write as fast as the limit allows, a request after the other."""
+    """Write as fast as the limit allows, a request after the other, and come back where it holds back."""
     while asyncio.get_running_loop().time() < until:
-        began_at = await limit.wait(UNITS)
+        units = max(1, int(min(UNITS, limit.portion)))
+        began_at = await limit.begin(units, asyncio.get_running_loop().time())
+        if began_at is None:
+            await asyncio.sleep(limit.wait)
+            continue
         await asyncio.sleep(0.01)
-        written = table.take(UNITS)
-        limit.note(written, UNITS - written, began_at)
+        written = table.take(units)
+        limit.note(written, units - written, began_at)
 
 
 @virtually
@@ -46,7 +52,9 @@ async def test_nothing_waits_until_something_is_throttled() -> None:
     """Whatever is written."""
     limit, loop = CapacityLimit(), asyncio.get_running_loop()
     for _ in range(1000):
-        limit.note(UNITS, 0, await limit.wait(UNITS))
+        began_at = await limit.begin(UNITS, 0.0)
+        assert began_at is not None
+        limit.note(UNITS, 0, began_at)
     assert limit.rate == math.inf
     assert loop.time() == 0
 
@@ -58,6 +66,17 @@ async def test_a_table_is_used_to_the_full_and_seldom_asked_for_more() -> None:
     await asyncio.gather(*(write(limit, table, until=60) for _ in range(16)))
     assert table.written >= 0.95 * 60 * table.capacity
     assert table.offered <= 1.1 * table.written
+
+
+@pytest.mark.parametrize("capacity", [5, 20, 100])
+@virtually
+async def test_a_small_table_is_used_to_the_full_and_not_asked_for_much_more(capacity: int) -> None:
+    """Where a batch is more than what it takes in a second."""
+    limit, table = CapacityLimit(), Throttling(capacity)
+    await asyncio.gather(*(write(limit, table, until=120) for _ in range(16)))
+    assert table.written >= 0.85 * 120 * table.capacity
+    # Not counted what is asked for before the first is throttled.
+    assert table.offered - 16 * UNITS <= 1.3 * table.written
 
 
 @virtually
@@ -75,17 +94,24 @@ async def test_what_becomes_faster_is_found_out() -> None:
 
 @virtually
 async def test_requests_begin_in_the_order_in_which_they_come() -> None:
-    """However long they have to wait, and whatever each of them writes."""
-    limit, begun = CapacityLimit(), list[int]()
+    """Whatever each of them writes; and who would have to wait for long is not let in."""
+    loop, limit, begun, refused = asyncio.get_running_loop(), CapacityLimit(), list[int](), list[int]()
     limit.note(100, 0, 0.0)
     limit.note(0, UNITS, 0.0)
 
     async def one(number: int) -> None:
-        await limit.wait(1 + number % 7 * 40)
-        begun.append(number)
+        came_at = loop.time()
+        is_let_in = await limit.begin(1 + number % 7 * 10, came_at) is not None
+        (begun if is_let_in else refused).append(number)
+        assert loop.time() - came_at <= 1
 
-    await asyncio.gather(*(one(number) for number in range(50)))
-    assert begun == list(range(50))
+    await asyncio.gather(*(one(number) for number in range(100)))
+    assert begun == list(range(len(begun)))
+    assert len(begun) > 5
+    assert refused
+    assert not limit.is_off
+    await asyncio.sleep(limit.wait)
+    assert await limit.begin(1, loop.time()) is not None
 
 
 @virtually
@@ -94,10 +120,11 @@ async def test_one_burst_lowers_the_rate_once() -> None:
     limit = CapacityLimit()
     limit.note(1000, 0, 0.0)
     limit.note(0, UNITS, 0.0)
-    began_at = [await limit.wait(0) for _ in range(16)]
+    began_at = [await limit.begin(0, 0.0) for _ in range(16)]
     await asyncio.sleep(0.2)
     before = limit.rate
     for when in began_at:
+        assert when is not None
         limit.note(0, UNITS, when)
         await asyncio.sleep(0.2)
     assert limit.rate == before * 0.7

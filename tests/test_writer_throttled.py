@@ -144,3 +144,13 @@ def test_throttling_becomes_an_outage_when_nothing_is_taken_for_long(ends_with: 
     assert pace.outage is THROTTLED
     pace.note([NotApplied(THROTTLED), ends_with], 32.0)
     assert (pace.outage is None) == (ends_with is INSERTED)
+
+
+def test_who_holds_rows_back_has_a_pace_of_its_own() -> None:
+    """What is throttled of the others closes no slot, and delays nothing."""
+    pace = Pace(POLICY, 16)
+    for now in range(20):
+        pace.note([NotApplied(THROTTLED), NotApplied(THROTTLED, 0.1, was_tried=False)], float(now))
+        assert pace.slots(now + 0.1) == (16, None)
+    pace.note([NotApplied(THROTTLED)], 20.0)
+    assert pace.slots(25.0) == (11, None)

@@ -199,18 +199,14 @@ class DeliveringDispatcher(KeyedDispatcher):
     def _may_try_again(self, record: Record, answer: NotApplied, wait: float) -> bool:
         """Note what came of a row, and return whether the policy allows another try."""
         now = self._now()
-        if answer.was_tried:
-            record.tries += 1
-            record.error = answer.error
-            record.tried_at = now if record.tried_at is None else record.tried_at
-            if not answer.retry or record.tries >= self._policy.max_attempts:
-                return False
-        elif not record.tries:
-            # It is queued as it was: there is nothing to be given up yet.
+        if not answer.was_tried:
+            # It is queued as it was before.
+            record.held_back(now)
             return True
-        else:
-            wait = answer.wait
-        return now + wait - record.retrying_since <= self._policy.max_time
+        record.tried(answer.error, now)
+        if not answer.retry or record.tries >= self._policy.max_attempts:
+            return False
+        return record.retried_for(now) + wait <= self._policy.max_time
 
     def _size_at(self, batch: Batch, place: int) -> int:
         if batch.sizes is not None:
@@ -312,8 +308,12 @@ class DeliveringDispatcher(KeyedDispatcher):
 
     def _give_up_late(self, batch: Batch, outage: NotWrittenError | None = None) -> None:
         """Give up rows that came back to the queue and waited there until their time was over."""
-        oldest = self._now() - self._policy.max_time
-        late = [(place, record) for place, record in (batch.records or {}).items() if record.retrying_since < oldest]
+        now = self._now()
+        late: list[tuple[int, Record]] = []
+        for place, record in (batch.records or {}).items():
+            age = now - record.accepted_at if outage is not None else record.retried_for(now)
+            if age > self._policy.max_time:
+                late.append((place, record))
         for place, record in late:
             why = record.error or outage
             if why is not None:

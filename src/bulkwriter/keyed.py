@@ -24,30 +24,47 @@ if TYPE_CHECKING:
 class Record:
     """What is remembered of a row that is not at its first attempt, or stands for others."""
 
-    __slots__ = ("accepted_at", "attempts", "chain", "error", "tried_at", "tries")
+    __slots__ = ("accepted_at", "attempts", "chain", "error", "held_at", "tried_at", "tries")
 
     def __init__(self, accepted_at: float, chain: list[Parcel] | None = None) -> None:
         self.accepted_at: float = accepted_at
         # Attempts that had this row in them, and rounds of retrying: finding a bad neighbour takes several attempts.
         self.attempts: int = 0
         self.tries: int = 0
-        # When it was back from the first of them.
+        # When it was back from the first of them, and later by all the time for which it was held back since.
         self.tried_at: float | None = None
+        # Since when it is held back.
+        self.held_at: float | None = None
         # Why the last attempt was not applied.
         self.error: NotWrittenError | None = None
         # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
         self.chain: list[Parcel] = [] if chain is None else chain
 
-    @property
-    def retrying_since(self) -> float:
-        """When its retry time began, in the loop's time.
+    def retried_for(self, now: float) -> float:
+        """Return the seconds of its retry time that are over.
 
-        That is when it was accepted; while the database is throttling, when it was first tried: rows that have waited
-        in a long queue, which is being worked off, would otherwise be given up for the first time they come back.
+        They count from when it was accepted; where the database throttles, from when it was first tried, without those
+        for which it was held back: a row that has waited in a long queue, which is being worked off, would otherwise
+        be given up for the first time it comes back.
         """
         if self.tried_at is not None and isinstance(self.error, ThrottledError):
-            return self.tried_at
-        return self.accepted_at
+            return (now if self.held_at is None else self.held_at) - self.tried_at
+        return now - self.accepted_at
+
+    def tried(self, error: NotWrittenError, now: float) -> None:
+        """Note a try, and why it was not applied."""
+        self.tries += 1
+        self.error = error
+        if self.tried_at is None:
+            self.tried_at = now
+        elif self.held_at is not None:
+            self.tried_at += now - self.held_at
+        self.held_at = None
+
+    def held_back(self, now: float) -> None:
+        """Note that it was not even tried."""
+        if self.held_at is None:
+            self.held_at = now
 
 
 class KeyedDispatcher(Dispatcher[Any]):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 # larger requests, so we stand between the two.
 DECREASE = 0.7
 
-_THROUGH = WriteResult | RowRejectedError
-
 
 class Pace:
     """The adaptive limit on batches in flight.
@@ -61,29 +59,37 @@ class Pace:
             if not answers:
                 return
         push_back = _push_back(answers)
+        is_through = not answers or any(isinstance(answer, WriteResult | RowRejectedError) for answer in answers)
         if push_back is None:
-            if answers and not any(isinstance(answer, _THROUGH) for answer in answers):
-                # Deadlocks and lost answers say nothing of how the database is.
-                return
-            self._failures = 0
-            self.outage = self._shut_since = None
-            self._opens_at = 0.0
-            self._limit = min(self._most, self._limit + 1.0 / self._limit)
+            # Deadlocks and lost answers say nothing of how the database is.
+            if is_through:
+                self._failures = 0
+                self.outage = self._shut_since = None
+                self._opens_at = 0.0
+                self._limit = min(self._most, self._limit + 1.0 / self._limit)
             return
         self._failures += 1
         if isinstance(push_back.error, BackendUnavailableError):
             self.outage = push_back.error
         else:
-            self._limit = max(1.0, min(self._limit, 1000.0) * DECREASE)
-            if any(isinstance(answer, _THROUGH) for answer in answers):
-                # Some rows went through: the database is slow, not shut. The others wait by themselves.
-                self.outage = self._shut_since = None
+            self._note_throttled(push_back.error, now, is_through=is_through)
+            if held:
+                # The backend has a pace of its own.
                 return
-            if self._shut_since is None:
-                self._shut_since = now
-            elif now - self._shut_since > self._policy.max_time:
-                self.outage = push_back.error
+            self._limit = max(1.0, min(self._limit, 1000.0) * DECREASE)
+            if is_through:
+                # Some rows went through: the database is slow, not shut. The others wait by themselves.
+                return
         self._opens_at = now + max(push_back.wait, self._policy.backoff(self._failures))
+
+    def _note_throttled(self, error: NotWrittenError, now: float, *, is_through: bool) -> None:
+        """Take a database that throttles everything, for as long as a row is tried, for one that is away."""
+        if is_through:
+            self.outage = self._shut_since = None
+        elif self._shut_since is None:
+            self._shut_since = now
+        elif now - self._shut_since > self._policy.max_time:
+            self.outage = error
 
     def slots(self, now: float) -> tuple[float, float | None]:
         """Return how many batches may be in flight now, and when more may be if that is a matter of time."""

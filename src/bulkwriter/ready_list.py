@@ -33,7 +33,7 @@ class _Entry:
         # Attempts that had this row in them, and rounds of retrying.
         self.attempts = 0
         self.tries = 0
-        # When it was back from the first of them.
+        # When it was back from the first of them, and later by all the time for which it was held back since.
         self.tried_at: float | None = None
 
 
@@ -129,26 +129,38 @@ class _Work:
             reply = await self._delivery.deliver(
                 batch[0].plan, [entry.row for entry in batch], number=tries, identity=name
             )
-            answers = [reply.verdict] * len(batch) if isinstance(reply, Uniform) else reply
+            answers = cast("list[Answer]", [reply.verdict] * len(batch)) if isinstance(reply, Uniform) else reply
             if any(isinstance(answer, WriteResult) for answer in answers):
                 self._taken_at = self._now()
-            left: list[_Entry] = []
-            wait, backoff = 0.0, self._policy.backoff(tries)
-            for entry, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, NotApplied):
-                    mine = max(answer.wait, backoff) if answer.was_tried else answer.wait
-                    if self._may_retry(entry, answer, mine):
-                        entry.attempts += answer.error.attempts
-                        left.append(entry)
-                        wait = max(wait, mine)
-                        continue
-                self.answers[entry.index] = self._final(entry, cast("Answer", answer))
+            left, wait = self._divide(batch, answers, tries)
             if left and len(left) < len(batch) and name is not None:
                 # The others of this batch are in the ledger under its name.
                 name = f"{name}+{tries}"
             batch = left
             if batch:
                 await asyncio.sleep(wait)
+
+    def _divide(self, batch: list[_Entry], answers: list[Answer], tries: int) -> tuple[list[_Entry], float]:
+        """Note the answers to one try; return the rows that are to be tried again, and the seconds to wait before."""
+        left: list[_Entry] = []
+        held: list[_Entry] = []
+        wait, backoff = 0.0, self._policy.backoff(tries)
+        for entry, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, NotApplied):
+                mine = max(answer.wait, backoff) if answer.was_tried else answer.wait
+                if self._may_retry(entry, answer, mine):
+                    entry.attempts += answer.error.attempts
+                    left.append(entry)
+                    if not answer.was_tried:
+                        held.append(entry)
+                    wait = max(wait, mine)
+                    continue
+            self.answers[entry.index] = self._final(entry, answer)
+        for entry in held:
+            # What it is held back for is no time of its retries.
+            if entry.tried_at is not None:
+                entry.tried_at += wait
+        return left, wait
 
     def _may_retry(self, entry: _Entry, answer: NotApplied, wait: float) -> bool:
         """Note what came of a row, and return whether the policy allows another try."""

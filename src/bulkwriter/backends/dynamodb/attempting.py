@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.dynamodb import errors
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Attempting:
     """Writes the rows of one attempt.
 
-    Every row is in one of three states: not sent, with no verdict; sent, with a doubtful one; answered.
+    Every row is in one of three states: not sent, with no verdict, or held back; sent, with a doubtful one; answered.
 
     Args:
         parts: What the backend is made of.
@@ -39,9 +40,12 @@ class Attempting:
         self._throttled: set[Row] = set()
         # Whether rows may be stored already by a request whose answer was lost.
         self._is_again = False
+        self._came_at = asyncio.get_running_loop().time()
 
     async def reply(self) -> Reply:
         """Send every row, and return the verdicts."""
+        if self._parts.limit.is_full:
+            return Uniform(self._held_back(), len(self._rows))
         self._parts.count("careful" if self._is_careful else "single" if self._parts.options.is_single else "batch")
         await self._send(self._rows)
         return self._told()
@@ -62,9 +66,11 @@ class Attempting:
         if isinstance(first, WriteResult) and verdicts.count(first) == len(verdicts):
             return Uniform(first, len(verdicts))
         # What was not sent was given up: while it waited for the table to take more, or for a connection.
-        name = self._parts.table.name
-        missing = errors.given_up(name) if self._parts.limit.is_off else errors.unprocessed(name)
+        missing = errors.given_up(self._parts.table.name) if self._parts.limit.is_off else self._held_back()
         return [verdict or missing for verdict in verdicts]
+
+    def _held_back(self) -> NotApplied:
+        return errors.held_back(self._parts.table.name, self._parts.limit.wait)
 
     # -- which request each row goes in
 
@@ -75,7 +81,7 @@ class Attempting:
             alone = [row for row in rows if self._is_careful or not row.is_delete]
         else:
             batched, alone = list(rows), []
-        packs = packed(batched)
+        packs = packed(batched, self._parts.limit.portion)
         if not alone and len(packs) == 1:
             await self._in_turn([packs[0]], self._batch)
             return
@@ -92,10 +98,18 @@ class Attempting:
             await self._in_turn(packs, write)
 
     async def _in_turn(self, packs: list[list[Row]], write: Callable[[list[Row]], Awaitable[None]]) -> None:
-        """Make requests one after the other, each when the table takes it, and when there is a connection for it."""
+        """Make requests one after the other, each when the table takes it, and when there is a connection for it.
+
+        Those for which the table is too slow are held back, with all that must wait for them.
+        """
         limit = self._parts.limit
-        for rows in packs:
-            began_at = await limit.wait(sum([row.units for row in rows]))
+        for place, rows in enumerate(packs):
+            began_at = await self._begin(sum([row.units for row in rows]))
+            if began_at is None:
+                held_back = self._held_back()
+                for row in itertools.chain.from_iterable(packs[place:]):
+                    self._verdicts[row] = held_back
+                return
             async with self._parts.connections:
                 # From here on they may be stored.
                 self._verdicts.update(dict.fromkeys(rows, _NO_ANSWER))
@@ -104,6 +118,18 @@ class Attempting:
             written = sum([row.units for row in rows if isinstance(self._verdicts[row], WriteResult)])
             throttled = sum([row.units for row in rows if row in self._throttled])
             limit.note(written, throttled, began_at)
+
+    async def _begin(self, units: int) -> float | None:
+        """Return when a request may begin, which is now; ``None`` if it may not for a while.
+
+        What is in doubt already waits for as long as it takes: it cannot be held back any more.
+        """
+        limit, clock = self._parts.limit, asyncio.get_running_loop().time
+        began_at = await limit.begin(units, clock() if self._is_again else self._came_at)
+        while began_at is None and self._is_again:
+            await asyncio.sleep(limit.wait)
+            began_at = await limit.begin(units, clock())
+        return began_at
 
     # -- requests
 

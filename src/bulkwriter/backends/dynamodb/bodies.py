@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,27 +18,36 @@ MOST_BYTES: Final = 15 * 2**20
 """Bytes of its body. 16 MB are taken; the names of the table and of the request come on top of the rows."""
 
 
-def packed(rows: list[Row]) -> list[list[Row]]:
-    """Divide rows, in order, into those that fit into one ``BatchWriteItem``: distinct keys, and not too many bytes."""
+def packed(rows: list[Row], most_units: float = math.inf) -> list[list[Row]]:
+    """Divide rows, in order, into those that fit into one ``BatchWriteItem``: distinct keys, and not too many bytes.
+
+    Args:
+        rows: The rows.
+        most_units: Units of write capacity that a pack of several rows may take.
+    """
     fits = len(rows) <= MOST_ROWS and sum([len(row.request) for row in rows]) <= MOST_BYTES
+    if most_units < math.inf:
+        fits = fits and sum([row.units for row in rows]) <= most_units
     if rows and fits and len({row.key for row in rows}) == len(rows):
         # As they come from a writer.
         return [rows]
-    return list(_divided(rows))
+    return list(_divided(rows, most_units))
 
 
-def _divided(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _divided(rows: Iterable[Row], most_units: float) -> Iterator[list[Row]]:
     pack: list[Row] = []
     keys: set[object] = set()
-    size = 0
+    size = units = 0
     for row in rows:
         length = len(row.request)
-        if pack and (len(pack) == MOST_ROWS or size + length > MOST_BYTES or row.key in keys):
+        is_full = len(pack) == MOST_ROWS or size + length > MOST_BYTES or units + row.units > most_units
+        if pack and (is_full or row.key in keys):
             yield pack
-            pack, keys, size = [], set(), 0
+            pack, keys, size, units = [], set(), 0, 0
         pack.append(row)
         keys.add(row.key)
         size += length
+        units += row.units
     if pack:
         yield pack
 

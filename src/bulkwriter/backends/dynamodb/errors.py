@@ -139,6 +139,12 @@ def unprocessed(table: str) -> NotApplied:
     return NotApplied(ThrottledError(message, backend=BACKEND, table=table))
 
 
+def held_back(table: str, wait: float) -> NotApplied:
+    """Return the verdict for a row that was not sent, since the table would not have taken it."""
+    message = f"table {table}: the item was not sent yet: as much is written as DynamoDB takes"
+    return NotApplied(ThrottledError(message, backend=BACKEND, table=table), wait, was_tried=False)
+
+
 def given_up(table: str) -> NotApplied:
     """Return the verdict for a row of an attempt that was given up before the row was sent."""
     message = f"table {table}: the attempt was given up before the row was sent"

@@ -25,11 +25,20 @@ _FORGOTTEN: Final = 10.0
 _WINDOW: Final = 0.5
 _MOMENT: Final = 0.05
 
-_LEAST: Final = 25.0
-"""Units a second, below which nothing is asked to go slower: what a batch of small rows takes."""
+_LEAST: Final = 1.0
+"""Units a second, below which nothing is asked to go slower."""
 
-_LONGEST: Final = 2.0
-"""Seconds that the first in line is made to wait at most: it does so within its attempt, whose time is limited."""
+_PATIENCE: Final = 0.1
+"""Seconds that the line is long at most: who waits there does so in an attempt, and may be in doubt if it ends."""
+
+_PORTION: Final = 0.2
+"""Seconds of what may be written that one request takes at most: in small portions, less of it is throttled."""
+
+_LONGEST: Final = 10.0
+"""Seconds that one request makes the next one wait at most: large items, on a table that has become slow."""
+
+_MOST_STEPS: Final = 10
+"""Steps by which it grows at once, however long ago the last request was."""
 
 _HEADROOM: Final = 2.0
 """How many times as much as is written may be allowed: who has allowed any more needs long to give way again."""
@@ -41,6 +50,8 @@ class CapacityLimit:
     Until something is throttled there is no limit. Then what is allowed is what has just been written, and from there
     it falls with whatever is throttled, and rises with whatever is not.
 
+    The line is short. Who finds it full is to come back later, and to wait somewhere else until then.
+
     Attributes:
         rate: Units of write capacity a second.
     """
@@ -48,6 +59,7 @@ class CapacityLimit:
     def __init__(self) -> None:
         self.rate: float = math.inf
         self._line = asyncio.Lock()
+        self._in_line = 0
         self._free_at = 0.0
         self._changed_at = 0.0
         self._gave_way_at = 0.0
@@ -60,19 +72,59 @@ class CapacityLimit:
         """Whether there is none: nothing has been throttled for a while."""
         return self.rate == math.inf
 
-    async def wait(self, units: int) -> float:
-        """Wait until a request of so many units may begin, and return when it does, for ``note``."""
+    @property
+    def portion(self) -> float:
+        """Units that one request should take at most, if it has more than one row."""
+        return self.rate * _PORTION
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the line is so long that ``begin`` would let nobody in."""
+        return self._length() > _PATIENCE
+
+    @property
+    def wait(self) -> float:
+        """Seconds after which to come back, for who was not let in: when the line is at its end."""
+        return max(self._length(), _MOMENT)
+
+    async def begin(self, units: int, came_at: float) -> float | None:
+        """Wait in line until a request of so many units may begin.
+
+        Args:
+            units: What it takes.
+            came_at: When its rows came, in the loop's time: rows that need many requests wait no longer than others.
+
+        Returns:
+            When it begins, for ``note``; ``None`` if it may not, since that would be too long to wait for.
+        """
         clock = asyncio.get_running_loop().time
         if self.is_off:
             return clock()
-        # Only the first in line knows when it begins: who comes later has its time from the rate that is then.
-        async with self._line:
-            now = clock()
-            begins_at = min(max(now, self._free_at), now + _LONGEST)
-            if begins_at > now:
-                await asyncio.sleep(begins_at - now)
-            self._free_at = begins_at + units / self.rate
+        if clock() + self._length() > came_at + _PATIENCE:
+            return None
+        # It may go slower from now on.
+        latest = came_at + 2 * _PATIENCE
+        self._in_line += units
+        try:
+            # Only the first in line knows when it begins: who comes later has its time from the rate that is then.
+            async with self._line:
+                now = clock()
+                begins_at = max(now, self._free_at)
+                if begins_at > latest:
+                    return None
+                if begins_at > now:
+                    await asyncio.sleep(begins_at - now)
+                # Who comes a moment too late, since no timer is exact, keeps nobody waiting for it.
+                self._free_at = max(self._free_at, now - _MOMENT) + min(units / self.rate, _LONGEST)
+        finally:
+            self._in_line -= units
         return begins_at
+
+    def _length(self) -> float:
+        """Return the seconds until all who are in line have begun, as far as can be known."""
+        if self.is_off:
+            return 0.0
+        return max(0.0, self._free_at - asyncio.get_running_loop().time()) + self._in_line / self.rate
 
     def note(self, written: int, throttled: int, began_at: float) -> None:
         """Learn from the answer to a request.
@@ -99,7 +151,7 @@ class CapacityLimit:
             # Nothing measured, nothing to hold it back.
             most = max(self.rate, _HEADROOM * self._throughput) if self._throughput else math.inf
             growth = _GROWTH + min(_MOST_GROWTH, _GROWTH_OF_GROWTH * max(0.0, now - self._gave_way_at - _CALM))
-            self.rate = min(self.rate * growth ** (since / _STEP), most)
+            self.rate = min(self.rate * growth ** min(since / _STEP, _MOST_STEPS), most)
             self._changed_at = now
 
     def _count(self, written: int, now: float) -> None:
