@@ -7,47 +7,17 @@ import datetime as dt
 import decimal
 import enum
 import struct
-import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.mysql import kinds
+from bulkwriter.sql.collations import customs_of, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from bulkwriter.backends.mysql.target import Column
 
 _SOMETHING: Final = ("something",)
-
-# Letters that the Unicode Collation Algorithm takes apart, and Unicode's own decomposition does not.
-_TAKEN_APART: Final = str.maketrans(
-    {
-        "æ": "ae",
-        "œ": "oe",
-        "ø": "o",
-        "đ": "d",
-        "ð": "d",
-        "ł": "l",
-        "ħ": "h",
-        "ŧ": "t",
-        "\u0131": "i",
-        "þ": "th",
-        "ŋ": "n",
-    }
-)
-
-_TAILORED: Final[tuple[tuple[tuple[str, ...], Mapping[str, str]], ...]] = (
-    (("general",), {"ß": "s"}),
-    (("german2", "de_pb"), {"ä": "ae", "ö": "oe", "ü": "ue"}),
-    (("danish", "norwegian", "da_0900", "nb_0900", "nn_0900"), {"å": "aa"}),
-    (("swedish", "finnish", "danish", "sv_0900", "da_0900", "nb_0900", "nn_0900"), {"ü": "y"}),
-)
-"""Letters that collations of these names compare by the custom of a language, or by none."""
-
-# Syllables of katakana weigh what those of hiragana do, and small ones what large ones do.
-_KATAKANA, _KATAKANA_END, _TO_HIRAGANA = "\u30a1", "\u30f6", 0x60
-_LARGE_KANA: Final = str.maketrans("ぁぃぅぇぉっゃゅょゎゕゖ", "あいうえおつやゆよわかけ")
-
 
 # Less than 1 ms of work, whatever the key.
 _KEYS_A_TURN: Final = 200
@@ -122,45 +92,13 @@ def _text_folder(column: Column) -> Callable[[Any], Hashable]:
         return lambda _: _SOMETHING
     if column.collation.endswith("_bin"):
         return _fold_exactly(column.kind)
-    return _fold_text(column.kind, _customs(column.collation))
-
-
-def _customs(collation: str) -> dict[int, str]:
-    """Return how a collation writes the letters that it takes for others than Unicode's rules do."""
-    known = [letters for names, letters in _TAILORED if any(name in collation for name in names)]
-    return str.maketrans({letter: written for letters in known for letter, written in letters.items()})
+    canonical, customs = column.kind.canonical, customs_of(column.collation)
+    return lambda value: folded(canonical(value), customs)
 
 
 def _fold_exactly(kind: kinds.Kind) -> Callable[[Any], Hashable]:
     # Collations that pad take no notice of spaces at the end.
     return lambda value: kind.canonical(value).rstrip(" ")
-
-
-def _fold_text(kind: kinds.Kind, customs: dict[int, str]) -> Callable[[Any], Hashable]:
-    def fold(value: Any) -> Hashable:
-        text: str = kind.canonical(value)
-        if text.isascii() and text.isprintable():
-            return text.lower().rstrip(" ")
-        customary = unicodedata.normalize("NFC", text).lower().translate(customs)
-        apart = unicodedata.normalize("NFKD", customary).casefold().translate(_TAKEN_APART)
-        # Marks, and what cannot be seen, have no weight.
-        seen = [_weighed(char) for char in apart if unicodedata.category(char)[0] not in "MC"]
-        return "".join(seen).translate(_LARGE_KANA).rstrip(" ")
-
-    return fold
-
-
-def _weighed(char: str) -> str:
-    """Return what a character that is no letter of ours is taken for."""
-    if char <= "\x7f":
-        return char
-    if _KATAKANA <= char <= _KATAKANA_END:
-        return chr(ord(char) - _TO_HIRAGANA)
-    number = unicodedata.numeric(char, None)
-    if number is not None and number in range(10):
-        return str(int(number))
-    # In older collations all characters beyond 16 bits are one.
-    return char if char <= "\uffff" else "\ufffd"
 
 
 def _rounder(column: Column) -> Callable[[Any], Hashable]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from bulkwriter.backends.postgres import driver, errors
 from bulkwriter.backends.postgres.session import ARRAYS_WITH_NULL
 from bulkwriter.backends.postgres.sql import literal
+from bulkwriter.sql import sqlstates
 
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.statements import Statements
@@ -98,10 +99,10 @@ def errors_of(told: str, table: str) -> dict[int, RowRejectedError]:
 
 def _is_no_rows(statements: Statements) -> str:
     """Return SQL that says whether the error ``c`` is no row's fault."""
-    never = ", ".join(f"'{code}'" for code in errors.NEVER_A_ROWS if code != "21")
-    rows = [*errors.ROW_TOO_LARGE, *(["42501"] if statements.table.has_row_security else [])]
+    never = ", ".join(f"'{code}'" for code in sqlstates.NEVER_A_ROWS if code != "21")
+    rows = [*sqlstates.ROW_TOO_LARGE, *(["42501"] if statements.table.has_row_security else [])]
     but = ", ".join(f"'{code}'" for code in rows)
-    return f"(pg_catalog.left(c, 2) IN ({never}) AND c NOT IN ({but}) OR c = '{errors.SEQUENCE_AT_ITS_END}')"
+    return f"(pg_catalog.left(c, 2) IN ({never}) AND c NOT IN ({but}) OR c = '{sqlstates.SEQUENCE_AT_ITS_END}')"
 
 
 _GIVEN: Final = (

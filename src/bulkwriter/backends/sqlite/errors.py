@@ -1,24 +1,20 @@
-"""SQLite's errors told in the library's own: one table, used everywhere."""
+"""SQLite's errors, as ``sqlite3`` raises them, told in the library's own."""
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.errors import (
     BackendUnavailableError,
-    CheckViolationError,
-    ForeignKeyViolationError,
     InvalidValueError,
     MisconfigurationError,
-    NotNullViolationError,
     NotWrittenError,
     RowRejectedError,
     RowTooLargeError,
-    UniqueViolationError,
 )
 from bulkwriter.sql import Signature
+from bulkwriter.sql import sqlite_codes as codes
 from bulkwriter.sql.errors import undone
 
 if TYPE_CHECKING:
@@ -34,60 +30,14 @@ misconfigured: Final = _signature.misconfigured
 refuse: Final = _signature.refuse
 refused: Final = _signature.refused
 swallowed: Final = _signature.swallowed
+code_of: Final = codes.code_of
+is_busy: Final = codes.is_busy
 
-# https://www.sqlite.org/rescode.html
-_ROW_ERRORS: Final[dict[str, type[RowRejectedError]]] = {
-    "SQLITE_CONSTRAINT_UNIQUE": UniqueViolationError,
-    "SQLITE_CONSTRAINT_PRIMARYKEY": UniqueViolationError,
-    "SQLITE_CONSTRAINT_ROWID": UniqueViolationError,
-    "SQLITE_CONSTRAINT_NOTNULL": NotNullViolationError,
-    "SQLITE_CONSTRAINT_FOREIGNKEY": ForeignKeyViolationError,
-    "SQLITE_CONSTRAINT_CHECK": CheckViolationError,
-    "SQLITE_CONSTRAINT_TRIGGER": CheckViolationError,
-    "SQLITE_CONSTRAINT_DATATYPE": InvalidValueError,
-    "SQLITE_MISMATCH": InvalidValueError,
-    "SQLITE_TOOBIG": RowTooLargeError,
-}
-
-# The first word after SQLITE_: what no further try can help with. Everything else may pass.
-_MISCONFIGURED: Final = frozenset(
-    {"ERROR", "READONLY", "CANTOPEN", "NOTADB", "CORRUPT", "AUTH", "PERM", "SCHEMA", "FORMAT", "MISUSE", "NOLFS"}
-)
-
-_FAILED: Final = re.compile(r"(?:UNIQUE|NOT NULL|CHECK) constraint failed: (.+)", re.DOTALL)
-_COLUMN_AT_END: Final = re.compile(r" column (.+)$", re.DOTALL)
 _BINDABLE: Final = (int, float, str, bytes, bytearray, memoryview, type(None))
-
-_UNNAMED: Final = {3091: "SQLITE_CONSTRAINT_DATATYPE"}
-_PRIMARY: Final = {
-    number: f"SQLITE_{name}"
-    for number, name in {
-        1: "ERROR", 2: "INTERNAL", 3: "PERM", 4: "ABORT", 5: "BUSY", 6: "LOCKED", 7: "NOMEM", 8: "READONLY",
-        9: "INTERRUPT", 10: "IOERR", 11: "CORRUPT", 12: "NOTFOUND", 13: "FULL", 14: "CANTOPEN", 15: "PROTOCOL",
-        17: "SCHEMA", 18: "TOOBIG", 19: "CONSTRAINT", 20: "MISMATCH", 21: "MISUSE", 22: "NOLFS", 23: "AUTH",
-        25: "RANGE", 26: "NOTADB",
-    }.items()
-}  # fmt: skip
 
 MAX_INT: Final = 2**63 - 1
 MIN_INT: Final = -(2**63)
 _MOST_BYTES: Final = 2**31 - 1
-
-
-def code_of(error: BaseException) -> str | None:
-    """Return SQLite's name for an error, such as ``"SQLITE_BUSY"``; ``None`` if it is not SQLite's."""
-    name: str | None = getattr(error, "sqlite_errorname", None)
-    if name is None or name.startswith("SQLITE_"):
-        return name
-    # A Python that is older than the error code calls it "unknown".
-    number = getattr(error, "sqlite_errorcode", 0)
-    return _UNNAMED.get(number) or _PRIMARY.get(number & 0xFF, "SQLITE_ERROR")
-
-
-def is_busy(error: BaseException) -> bool:
-    """Whether somebody else holds the lock: trying again soon may succeed."""
-    code = code_of(error) or ""
-    return code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def is_row_fault(error: Exception) -> bool:
@@ -95,7 +45,7 @@ def is_row_fault(error: Exception) -> bool:
     code = code_of(error)
     if code is None:
         return _is_binding_error(error)
-    return code in _ROW_ERRORS or code.startswith("SQLITE_CONSTRAINT")
+    return codes.is_row_fault(code)
 
 
 def _is_binding_error(error: Exception) -> bool:
@@ -117,9 +67,9 @@ def rejected(error: Exception, table: str, columns: Sequence[str], values: Seque
     if code is None:
         answer = _unbindable(error, table, columns, values)
     else:
-        kind = InvalidValueError if code == "SQLITE_ERROR" else _ROW_ERRORS.get(code, RowRejectedError)
-        constraint, column = _names_in(str(error), columns)
-        message = f"table {table}: {_what_failed(code, constraint)} ({code})"
+        kind = codes.rejection(code)
+        constraint, column = codes.names_in(str(error), columns)
+        message = f"table {table}: {codes.what_failed(code, constraint)} ({code})"
         answer = kind(message, sqlstate=code, constraint_name=constraint, column_name=column, detail=str(error))
     return signed(answer, table, error)
 
@@ -128,48 +78,13 @@ def not_written(error: Exception, table: str, doing: str = "writing") -> NotWrit
     """Return what every caller hears of an error that is no row's fault."""
     # SQLite's own messages name tables and columns; those of anything else may hold what they are about.
     said = f"{error} ({code_of(error)})" if isinstance(error, sqlite3.Error) else type(error).__name__
-    kind = MisconfigurationError if is_misconfiguration(error) else BackendUnavailableError
+    kind = MisconfigurationError if codes.is_misconfiguration(code_of(error)) else BackendUnavailableError
     return signed(kind(f"table {table}: {doing} failed: {said}"), table, error)
 
 
 def not_applied(error: Exception, table: str) -> NotApplied:
     """Return the verdict for every row of an attempt that was rolled back because of this error."""
     return undone(not_written(error, table))
-
-
-def is_misconfiguration(error: Exception) -> bool:
-    """Whether an error will be the same at the next try."""
-    code = code_of(error)
-    return code is not None and code.split("_")[1] in _MISCONFIGURED
-
-
-def _names_in(message: str, columns: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return the constraint and the column that a message names.
-
-    SQLite names a CHECK by its name or its expression, and UNIQUE and NOT NULL by their columns: ``t.a, t.b``.
-    """
-    failed = _FAILED.match(message)
-    at_end = _COLUMN_AT_END.search(message)
-    named = failed.group(1) if failed else at_end.group(1) if at_end else None
-    if named is None:
-        return None, None
-    column = next((name for name in columns if named.lower().endswith(f".{name.lower()}") and ", " not in named), None)
-    return (named if failed else None), column
-
-
-def _what_failed(code: str, constraint: str | None) -> str:
-    what = code.removeprefix("SQLITE_").removeprefix("CONSTRAINT_")
-    known = {
-        "TRIGGER": "a trigger refused the row",
-        "MISMATCH": "a value is not of the type that its column requires",
-        "DATATYPE": "a value is not of the type that its column requires",
-        "TOOBIG": "the row, or a value of it, is larger than SQLite allows",
-        "ERROR": "an expression of the table cannot be computed for the row",
-        "FOREIGNKEY": "a foreign key refers to a row that is not there, or the row is still referred to",
-    }
-    if what in known:
-        return known[what]
-    return f"constraint {what}{'' if constraint is None else f' {constraint}'} failed"
 
 
 def _unbindable(error: Exception, table: str, columns: Sequence[str], values: Sequence[object]) -> RowRejectedError:
