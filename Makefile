@@ -10,7 +10,7 @@ BENCH ?= core
 SIZE ?= full
 SECONDS ?= 600
 DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testing bulkwriter.backends.sqlite \
-	bulkwriter.backends.postgres bulkwriter.backends.mysql bulkwriter.backends.dynamodb
+	bulkwriter.backends.postgres bulkwriter.backends.mysql bulkwriter.backends.dynamodb bulkwriter.backends.sqlalchemy
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

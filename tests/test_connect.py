@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import make_url
 
 from bulkwriter.backend import Backend
+from bulkwriter.backends.sqlalchemy import SQLAlchemyBackend
 from bulkwriter.backends.sqlite import SQLiteBackend
 from bulkwriter.connect import _keyword_options, _sqlite_arguments, connect
 from bulkwriter.errors import MisconfigurationError
@@ -119,13 +121,21 @@ class TestSQLite:
 class TestSchemes:
     """What the scheme decides, and what is said where it decides nothing."""
 
-    @pytest.mark.parametrize("scheme", ["oracle", "sqlite+aiosqlite", "postgresql+asyncpg"])
+    @pytest.mark.parametrize("scheme", ["oracle", "redis"])
     def test_a_scheme_without_a_backend_is_named_beside_those_that_have_one(self, scheme: str) -> None:
         """And nothing is promised that cannot be installed; the password is not shown."""
         with pytest.raises(MisconfigurationError) as raised:
             connect(f"{scheme}://user:{PASSWORD}@host/db", "events")
-        there = "dynamodb://, mariadb://, mysql://, postgres://, postgresql://, sqlite://"
+        there = "dynamodb://, mariadb://, mysql://, postgres://, postgresql://, sqlite://, dialect+driver://"
         assert str(raised.value) == f"this version has no backend for {scheme}:// URLs, only for: {there}"
+
+    @pytest.mark.parametrize("end", ["/data/events.db", "//srv/data/events.db", "", "/x.db?timeout=3"])
+    def test_a_dialect_and_a_driver_mean_sqlalchemy(self, end: str) -> None:
+        """It reads the URL as it was given."""
+        writer = connect(f"sqlite+aiosqlite://{end}", "events")
+        backend = writer._backend
+        assert isinstance(backend, SQLAlchemyBackend)
+        assert backend._options.url == make_url(f"sqlite+aiosqlite://{end}")
 
     @pytest.mark.parametrize(
         "url", ["", "events.db", "/srv/events.db", "://x", f"user:{PASSWORD}@host", f"{PASSWORD}@host://x", "sqlite:x"]

@@ -30,6 +30,8 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
     ``mariadb://user:password@host/db``       the same
     ``dynamodb://eu-central-1``               DynamoDB in a region, ``dynamodb://`` in that of the environment;
                                               ``?endpoint_url=http://localhost:8000`` for one that is elsewhere
+    ``dialect+driver://...``                  what SQLAlchemy reads as a URL, as in
+                                              ``sqlite+aiosqlite:///data/events.db``: a dialect that is async
     ========================================  =======================================================
 
     A character that means something in a URL (``? # %``) is written as a percent code in a file's name: ``%3F``.
@@ -47,9 +49,9 @@ def connect(url: str, table: str, **options: Any) -> BulkWriter[Any]:
         ValueError: An option of the writer is outside its range.
     """
     parts = _split(url)
-    entry = _BACKENDS.get(parts.scheme)
+    entry = _SQLALCHEMY if "+" in parts.scheme else _BACKENDS.get(parts.scheme)
     if entry is None:
-        there = ", ".join(f"{scheme}://" for scheme in sorted(_BACKENDS))
+        there = ", ".join(f"{scheme}://" for scheme in [*sorted(_BACKENDS), "dialect+driver"])
         message = f"this version has no backend for {parts.scheme}:// URLs, only for: {there}"
         raise MisconfigurationError(message)
     arguments = entry.arguments(parts)
@@ -129,6 +131,13 @@ def _mysql_arguments(parts: SplitResult) -> dict[str, Any]:
     return {"url_or_connect_function": parts.geturl()}
 
 
+def _sqlalchemy_arguments(parts: SplitResult) -> dict[str, Any]:
+    """Return the URL as it is: SQLAlchemy reads it."""
+    # Not geturl(), which leaves out the slashes before an empty host.
+    tail = "".join(mark + part for mark, part in (("?", parts.query), ("#", parts.fragment)) if part)
+    return {"engine_or_url": f"{parts.scheme}://{parts.netloc}{parts.path}{tail}"}
+
+
 def _dynamodb_arguments(parts: SplitResult) -> dict[str, Any]:
     """Return the region and the endpoint that a URL names; the credentials are those of the environment.
 
@@ -150,6 +159,8 @@ def _dynamodb_arguments(parts: SplitResult) -> dict[str, Any]:
 
 _MYSQL = _Entry("bulkwriter.backends.mysql", "MySQLBackend", _mysql_arguments, extra="mysql")
 _POSTGRES = _Entry("bulkwriter.backends.postgres", "PostgresBackend", _postgres_arguments, extra="postgres")
+
+_SQLALCHEMY = _Entry("bulkwriter.backends.sqlalchemy", "SQLAlchemyBackend", _sqlalchemy_arguments, extra="sqlalchemy")
 
 _BACKENDS = {
     "dynamodb": _Entry("bulkwriter.backends.dynamodb", "DynamoDBBackend", _dynamodb_arguments, extra="dynamodb"),

@@ -27,12 +27,13 @@ from bulkwriter.errors import (
 LOST: Final = 2013
 """The client's own number for a connection that is gone."""
 DUPLICATE: Final = 1062
+DUPLICATES: Final = (DUPLICATE, 1022, 1169, 1586, 1859, 1761, 1762)
 NULL: Final = 1048
 SEVERAL_ROWS: Final = 1242
 """A subquery with two rows: how the statements here say that an update would have hit another row, or set a NULL."""
 
 _ROW_ERRORS: Final[dict[int, type[RowRejectedError]]] = {
-    **dict.fromkeys((DUPLICATE, 1022, 1169, 1586, 1859, 1761, 1762), UniqueViolationError),
+    **dict.fromkeys(DUPLICATES, UniqueViolationError),
     **dict.fromkeys((NULL, 1364, 1263, 1830), NotNullViolationError),
     **dict.fromkeys((1451, 1452, 1216, 1217), ForeignKeyViolationError),
     **dict.fromkeys((3819, 4025, 1369, 1748, 1526, 1591), CheckViolationError),

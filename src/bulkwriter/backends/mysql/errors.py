@@ -101,9 +101,7 @@ def mangled(number: int, said: str, table: str) -> InvalidValueError:
 
 def hits_another(error: BaseException, table: str) -> UniqueViolationError:
     """Return what the caller hears of a row that met another one, but not by the key that it is known by."""
-    message = (
-        f"table {table}: another row has one of the row's unique values, under another key ({DUPLICATE}, 23000)"
-    )
+    message = f"table {table}: another row has one of the row's unique values, under another key ({DUPLICATE}, 23000)"
     answer = UniqueViolationError(message, sqlstate="23000")
     signed(answer, table, error)
     return answer

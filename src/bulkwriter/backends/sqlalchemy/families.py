@@ -1,0 +1,74 @@
+"""The databases behind the dialects: what each can do, and what it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Final
+
+from bulkwriter.contract import Capabilities, Limits
+
+if TYPE_CHECKING:
+    from bulkwriter.ledger import Dialect, ParameterStyle
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A database, whichever of its drivers is used.
+
+    Attributes:
+        language: What the ledger calls its SQL.
+        drivers: The drivers that the conformance suite was run with.
+        capabilities: What the backend can do there.
+        limits: The batch sizes for it.
+        lock: What a query says to keep the rows that it finds until the transaction ends.
+        loses_transactions: Whether an error leaves nothing of a transaction but what stands before its last savepoint.
+        isolation: The isolation level in which batches that may meet rows are written; ``None`` leaves it alone.
+        begins: What must be said first of all for a transaction to hold the statements to come; empty if nothing.
+        most_parameters: How many values a statement may have.
+    """
+
+    language: Dialect
+    drivers: frozenset[str]
+    capabilities: Capabilities
+    limits: Limits
+    lock: str = " FOR UPDATE"
+    loses_transactions: bool = False
+    isolation: str | None = "READ COMMITTED"
+    begins: str = ""
+    most_parameters: int = 30_000
+
+
+WIDEST: Final = Capabilities()
+"""What some dialects can do; each by itself may be able to do less."""
+
+LIMITS: Final = Limits(
+    max_batch_size=1000,
+    max_batch_bytes=4 * 2**20,
+    concurrency=2,
+    max_queue_size=20_000,
+    max_queue_bytes=64 * 2**20,
+)
+
+FAMILIES: Final[dict[str, Family]] = {
+    "sqlite": Family(
+        language="sqlite",
+        drivers=frozenset({"aiosqlite"}),
+        capabilities=WIDEST,
+        # Connections side by side would only wait for each other's lock.
+        limits=LIMITS.but(concurrency=1),
+        lock="",
+        isolation=None,
+        # Python's sqlite3 begins by itself only at the first INSERT: a savepoint before it would be committed by its
+        # release, and what was read before it would be no part of the transaction.
+        begins="BEGIN IMMEDIATE",
+    ),
+}
+"""By the name of the dialect."""
+
+STYLES: Final[dict[str, ParameterStyle]] = {
+    "qmark": "qmark",
+    "format": "format",
+    "pyformat": "format",
+    "numeric_dollar": "numeric_dollar",
+}
+"""How statements mark their values, by what SQLAlchemy calls the driver's way."""

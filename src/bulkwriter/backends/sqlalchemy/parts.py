@@ -1,0 +1,142 @@
+"""What an open backend is made of: the engine, the table as it was found, the SQL for each plan, the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bulkwriter.backends.sqlalchemy import errors
+from bulkwriter.backends.sqlalchemy.book import Book
+from bulkwriter.backends.sqlalchemy.statements import Statements
+from bulkwriter.backends.sqlalchemy.target import Target, look_up
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bulkwriter.backends.sqlalchemy.options import Options
+    from bulkwriter.contract import Operation
+
+_MOST_PLANS: Final = 128
+
+
+class Parts:
+    """Everything that attempts share.
+
+    Args:
+        options: What the caller asked for.
+        paths: Counts, for each way of writing, the attempts that took it.
+
+    Attributes:
+        target: The table.
+        book: The ledger, if there is one.
+    """
+
+    def __init__(self, options: Options, paths: dict[str, int]) -> None:
+        assert options.engine is not None or options.url is not None
+        self.options = options
+        self.paths = paths
+        self.target: Target
+        self.book: Book | None = None
+        self._is_ours = options.engine is None
+        self._engine: AsyncEngine = options.engine or _engine(options)
+        self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
+
+    async def open(self) -> None:
+        """Connect, read the table, and see that the options fit it.
+
+        Raises:
+            MisconfigurationError: They do not.
+            SQLAlchemyError: The database's, or SQLAlchemy's own reason.
+        """
+        async with self.connection() as connection:
+            await connection.run_sync(self._open)
+
+    async def close(self) -> None:
+        """Close the connections, if they are ours."""
+        if self._is_ours:
+            await self._engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection of the engine's, set up for a batch."""
+        async with self._engine.connect() as connection:
+            if self.options.family.isolation is not None:
+                await connection.execution_options(isolation_level=self.options.family.isolation)
+            yield connection
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction that holds every statement to come."""
+        connection.begin()
+        driver: Any = connection.connection.driver_connection
+        begins = self.options.family.begins
+        if begins and not driver.in_transaction:
+            connection.exec_driver_sql(begins)
+
+    def statements_for(self, operation: Operation, columns: tuple[str, ...]) -> Statements:
+        """Return the SQL for rows of these columns.
+
+        Raises:
+            MisconfigurationError: The table is not as they need it.
+        """
+        known = self._statements.get((operation, columns))
+        if known is None:
+            if len(self._statements) >= _MOST_PLANS:
+                self._statements.clear()
+            known = Statements(self.target, self.options, self._engine.dialect, operation, columns)
+            self._statements[operation, columns] = known
+        return known
+
+    def _open(self, connection: sa.Connection) -> None:
+        options = self.options
+        self.target = target = look_up(connection, options)
+        for name in options.columns or ():
+            target.writable_column(name)
+        for name in options.update_columns or ():
+            target.writable_column(name)
+        key = target.key(options.conflict_columns)
+        if options.on_conflict != "error" and not key:
+            message = (
+                f"table {target.label} has no primary key: on_conflict={options.on_conflict!r} needs conflict_columns"
+            )
+            errors.refuse(message, target.label)
+        self._check_sql(connection)
+        connection.rollback()
+        if options.ledger:
+            self.book = Book(options, connection.dialect, target.table.schema)
+            self.book.create(connection)
+
+    def _check_sql(self, connection: sa.Connection) -> None:
+        """Have the database look at what will be run, so that a wrong expression, or permission, is told now."""
+        target = self.target
+        names = tuple(column.name for column in target.table.columns if column.name not in target.read_only)
+        statements = self.statements_for("insert", names)
+        texts = [statements.insert(1)]
+        if self.options.updates and statements.key_places:
+            texts.append(statements.update(1))
+        for sql in texts:
+            try:
+                connection.exec_driver_sql(f"EXPLAIN {sql}", (None,) * len(statements.slots))
+            except sa.exc.DBAPIError as error:
+                if errors.is_row_fault(error, self.options.family.language):
+                    continue  # of a row of nothing but NULL
+                told = errors.not_written(error, self.options.family.language, target.label, "checking the options")
+                raise told from told.__cause__
+
+
+def _engine(options: Options) -> AsyncEngine:
+    """Make an engine of our own."""
+    assert options.url is not None
+    engine = create_async_engine(options.url)
+    if options.family.language == "sqlite":
+        # SQLite by itself would not look at them.
+        sa.event.listen(engine.sync_engine, "connect", _enforce_foreign_keys)
+    return engine
+
+
+def _enforce_foreign_keys(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()

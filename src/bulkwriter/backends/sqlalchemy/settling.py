@@ -1,0 +1,81 @@
+"""What became of an attempt that was given up, or whose COMMIT had no answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from bulkwriter.backends.sqlalchemy import errors
+from bulkwriter.backends.sqlalchemy.attempting import Attempting, given_up
+from bulkwriter.contract import Doubtful, NotApplied, Uniform
+
+if TYPE_CHECKING:
+    from bulkwriter.backends.sqlalchemy.parts import Parts
+    from bulkwriter.contract import Attempt, Reply
+
+# Seconds in which a statement may still come to its end, before its connection is dropped.
+_PATIENCE: Final = 1.0
+
+
+class Settling:
+    """Finds out what became of attempts.
+
+    One that has not sent its COMMIT is ended, and then certainly never will. Of one that has, the ledger tells; without
+    one its answer is waited for, and if that is lost nobody can know.
+
+    Args:
+        parts: What the backend is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._language = parts.options.family.language
+        self._table = parts.options.table
+
+    async def settle(self, attempt: Attempt) -> Reply:
+        """Ask once.
+
+        Returns:
+            A verdict for every row.
+
+        Raises:
+            NotWrittenError: The database cannot be asked now.
+        """
+        attempting: Attempting | None = attempt.token
+        if attempting is None:
+            # It was given up before it had begun.
+            return Uniform(NotApplied(given_up(self._table)), len(attempt.rows))
+        attempting.give_up()
+        await asyncio.wait([attempting.task], timeout=_PATIENCE)
+        if not attempting.task.done() and not attempting.is_committing and self._language != "sqlite":
+            # A thread goes on whatever is cancelled; what waits for a server can be let go.
+            attempting.task.cancel()
+        if self._parts.book is None:
+            return await attempting.reply()
+        if attempting.task.done():
+            reply = await attempting.reply()
+            if not is_doubtful(reply):
+                return reply
+        try:
+            return await self._by_ledger(attempt)
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            told = errors.not_written(error, self._language, self._table, "settling a batch")
+            raise told from told.__cause__
+
+    async def _by_ledger(self, attempt: Attempt) -> Reply:
+        """Put a tombstone where the attempt's entry would be: it waits for a transaction that is still under way."""
+        book = self._parts.book
+        assert book is not None
+        async with self._parts.connection() as connection:
+            entry = await connection.run_sync(book.bar, attempt)
+        if entry.is_tombstone:
+            return Uniform(NotApplied(given_up(self._table)), len(attempt.rows))
+        return book.reply(entry, attempt)
+
+
+def is_doubtful(reply: Reply) -> bool:
+    """Whether a reply leaves anything open."""
+    verdicts = [reply.verdict] if isinstance(reply, Uniform) else reply
+    return any(isinstance(verdict, Doubtful) for verdict in verdicts)

@@ -1,0 +1,55 @@
+"""One column of a row on its way into a statement and back, by SQLAlchemy's own types."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MARK: Final = "\0"
+"""Stands for a value until a statement knows how many it has."""
+
+_PLACEHOLDER: Final = re.compile(r"\$1(?!\d)|%\(p\)s|%s|\?")
+
+
+class Slot:
+    """A column whose values are sent.
+
+    Attributes:
+        column: The column, as the caller or the database has defined it.
+        name: Its name.
+        template: What stands for a value of it in a statement: ``MARK``, perhaps in an expression of its type.
+        bind: What makes of a Python value what the driver takes; ``None`` if it takes it as it is.
+        kind: Its type, as the dialect implements it.
+    """
+
+    def __init__(self, column: sa.Column[Any], dialect: sa.Dialect) -> None:
+        self.column = column
+        self.name: str = column.name
+        self.kind: sa.types.TypeEngine[Any] = column.type.dialect_impl(dialect)
+        self.bind: Callable[[Any], Any] | None = self.kind.bind_processor(dialect)
+        compiled = str(sa.bindparam("p", type_=column.type).compile(dialect=dialect))
+        self.template: str = _PLACEHOLDER.sub(MARK, compiled, count=1)
+        self._dialect = dialect
+
+    def sent(self, value: Any) -> Any:
+        """Return a value as the driver is given it.
+
+        Raises:
+            Exception: The column's type does not take it.
+        """
+        return value if self.bind is None else self.bind(value)
+
+    def received(self, values: list[Any], coltype: Any) -> list[Any]:
+        """Return values of the driver as Python is to have them.
+
+        Args:
+            values: As the driver gives them.
+            coltype: What the driver calls their type.
+        """
+        process = self.kind.result_processor(self._dialect, coltype)
+        return values if process is None else [process(value) for value in values]
