@@ -183,7 +183,8 @@ def is_refused_commit(error: BaseException, language: Dialect) -> bool:
         return code.startswith(("SQLITE_CONSTRAINT", "SQLITE_BUSY", "SQLITE_FULL"))
     if language == "mysql":
         return code.isdigit() and int(code) in mysql_numbers.NOT_COMMITTED
-    return code.startswith(("23", "40")) and code != "40003"
+    # Whatever else the server says of a transaction ends it; these may be said of the connection, or of the server.
+    return bool(code) and not code.startswith(("08", "53", "57", "58", "XX", "40003"))
 
 
 def unavailable(message: str, table: str, cause: BaseException | None = None) -> BackendUnavailableError:

@@ -21,8 +21,8 @@ class Family:
         capabilities: What the backend can do there.
         limits: The batch sizes for it.
         lock: What a query says to keep the rows that it finds until the transaction ends.
-        loses_transactions: Whether an error leaves nothing of a transaction but what stands before its last savepoint.
-        isolation: The isolation level in which batches that may meet rows are written; ``None`` leaves it alone.
+        isolation: The isolation level in which batches are written, in which each statement sees what others have
+            committed meanwhile; ``None`` leaves it alone.
         begins: What must be said first of all for a transaction to hold the statements to come; empty if nothing.
         most_parameters: How many values a statement may have.
     """
@@ -32,7 +32,6 @@ class Family:
     capabilities: Capabilities
     limits: Limits
     lock: str = " FOR UPDATE"
-    loses_transactions: bool = False
     isolation: str | None = "READ COMMITTED"
     begins: str = ""
     most_parameters: int = 30_000
@@ -61,6 +60,12 @@ FAMILIES: Final[dict[str, Family]] = {
         # Python's sqlite3 begins by itself only at the first INSERT: a savepoint before it would be committed by its
         # release, and what was read before it would be no part of the transaction.
         begins="BEGIN IMMEDIATE",
+    ),
+    "postgresql": Family(
+        language="postgresql",
+        drivers=frozenset({"asyncpg", "psycopg"}),
+        capabilities=WIDEST,
+        limits=LIMITS,
     ),
 }
 """By the name of the dialect."""

@@ -145,7 +145,7 @@ def _unique_keys(inspector: sa.Inspector, name: str, schema: str | None) -> Iter
 
 def _details(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
     """Return what SQLAlchemy's inspector does not tell."""
-    return _of_sqlite(connection, name, schema)
+    return _READERS[connection.dialect.name](connection, name, schema)
 
 
 def _of_sqlite(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
@@ -161,3 +161,17 @@ def _of_sqlite(connection: sa.Connection, name: str, schema: str | None) -> dict
         "strange_texts": frozenset(column["name"] for column in columns if collations - _SQLITE_OWN),
         "collations": {},
     }
+
+
+def _of_postgresql(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
+    prepare = connection.dialect.identifier_preparer.quote_identifier
+    full_name = ".".join(map(prepare, [schema, name] if schema else [name]))
+    query = sa.text(
+        "SELECT a.attname FROM pg_catalog.pg_attribute AS a "
+        "JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation WHERE a.attrelid = to_regclass(:name) AND NOT c.collisdeterministic"
+    )
+    strange = connection.execute(query, {"name": full_name}).scalars().all()
+    return {"has_triggers": False, "strange_texts": frozenset(strange), "collations": {}}
+
+
+_READERS: Final = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}
