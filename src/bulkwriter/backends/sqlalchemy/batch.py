@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.sqlalchemy.errors import refused
+from bulkwriter.backends.sqlalchemy.slots import UnfitError
 from bulkwriter.contract import Uniform
 from bulkwriter.results import DELETED, INSERTED
 
@@ -71,7 +72,9 @@ class Batch:
         try:
             return slot.sent(value)
         except Exception as error:  # noqa: BLE001 - a type may be the caller's own, and raise whatever it likes
-            why = f"its type {type(slot.column.type).__name__} does not take a value of type {type(value).__name__}"
+            kind, given = type(slot.column.type).__name__, type(value).__name__
+            is_told = isinstance(error, UnfitError)
+            why = str(error) if is_told else f"its type {kind} does not take a value of type {given}"
             unfit = refused(why, self._statements.target.label, slot.name)
             unfit.__cause__ = error.with_traceback(None)
             self._unfit.setdefault(place, unfit)

@@ -61,6 +61,20 @@ FAMILIES: Final[dict[str, Family]] = {
         # release, and what was read before it would be no part of the transaction.
         begins="BEGIN IMMEDIATE",
     ),
+    "mysql": Family(
+        language="mysql",
+        drivers=frozenset({"aiomysql", "asyncmy"}),
+        # Its INSERT gives nothing back, and an UPDATE sets one column after the other, so that an expression may read
+        # what another has just set.
+        capabilities=WIDEST.but(expressions=False, returning=False),
+        limits=LIMITS,
+    ),
+    "mariadb": Family(
+        language="mysql",
+        drivers=frozenset({"aiomysql", "asyncmy"}),
+        capabilities=WIDEST.but(expressions=False),
+        limits=LIMITS,
+    ),
     "postgresql": Family(
         language="postgresql",
         drivers=frozenset({"asyncpg", "psycopg"}),

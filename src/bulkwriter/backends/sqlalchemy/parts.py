@@ -102,6 +102,9 @@ class Parts:
                 f"table {target.label} has no primary key: on_conflict={options.on_conflict!r} needs conflict_columns"
             )
             errors.refuse(message, target.label)
+        if options.updates and options.family.language == "mysql" and set(key) != set(target.primary_key):
+            message = "an update by another key than the primary key might hit another row, by ON DUPLICATE KEY"
+            errors.refuse(f"table {target.label}: {message}", target.label)
         self._check_sql(connection)
         connection.rollback()
         if options.ledger:
@@ -133,10 +136,20 @@ def _engine(options: Options) -> AsyncEngine:
     if options.family.language == "sqlite":
         # SQLite by itself would not look at them.
         sa.event.listen(engine.sync_engine, "connect", _enforce_foreign_keys)
+    elif options.family.language == "mysql":
+        sa.event.listen(engine.sync_engine, "connect", _store_what_is_given)
     return engine
 
 
 def _enforce_foreign_keys(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _store_what_is_given(connection: Any, _: object) -> None:
+    """Have values that do not fit refused, and a key of 0 stored as 0."""
+    cursor = connection.cursor()
+    modes = "'STRICT_TRANS_TABLES', 'NO_AUTO_VALUE_ON_ZERO'"
+    cursor.execute(f"SET SESSION sql_mode = CONCAT_WS(',', @@SESSION.sql_mode, {modes})")
     cursor.close()

@@ -16,6 +16,10 @@ MARK: Final = "\0"
 _PLACEHOLDER: Final = re.compile(r"\$1(?!\d)|%\(p\)s|%s|\?")
 
 
+class UnfitError(ValueError):
+    """A value cannot be stored as it is; the message says why, and does not show it."""
+
+
 class Slot:
     """A column whose values are sent.
 
@@ -35,6 +39,18 @@ class Slot:
         compiled = str(sa.bindparam("p", type_=column.type).compile(dialect=dialect))
         self.template: str = _PLACEHOLDER.sub(MARK, compiled, count=1)
         self._dialect = dialect
+
+    def refuse_zero(self) -> None:
+        """Take no 0 any more: the database would store another number."""
+        bind = self.bind
+
+        def bind_other_numbers(value: Any) -> Any:
+            if value == 0:
+                message = "the database would give a number of its own for 0: sql_mode lacks NO_AUTO_VALUE_ON_ZERO"
+                raise UnfitError(message)
+            return value if bind is None else bind(value)
+
+        self.bind = bind_other_numbers
 
     def sent(self, value: Any) -> Any:
         """Return a value as the driver is given it.

@@ -68,6 +68,10 @@ class Statements:
         self.slots: list[Slot] = [
             Slot(column, dialect) for column in [*given, *(column for column in added if is_python(column))]
         ]
+        if operation == "insert":
+            for slot in self.slots:
+                if slot.name == target.numbers_zero:
+                    slot.refuse_zero()
         self._fixed = [(column.name, sql) for column in added if (sql := as_sql(column, dialect)) is not None]
         self.names: list[str] = [slot.name for slot in self.slots]
         self.key: tuple[str, ...] = target.key(options.conflict_columns)
@@ -159,10 +163,12 @@ class Statements:
     def _values(self, rows: int) -> str:
         row = ", ".join([*(slot.template for slot in self.slots), *(sql for _, sql in self._fixed)])
         names = ", ".join(map(self._quote, [*self.names, *(name for name, _ in self._fixed)]))
-        alias = " AS t" if self.mode == "update" else ""
+        alias = " AS t" if self.mode == "update" and self._options.family.language != "mysql" else ""
         return f"INSERT INTO {self._table}{alias} ({names}) VALUES {', '.join([f'({row})'] * rows)}"  # noqa: S608
 
     def _update(self, rows: int) -> str:
+        if self._options.family.language == "mysql":
+            return self._values(rows) + self._on_duplicate_key()
         # The line ends here, for the caller's expression may end with a comment.
         where = f" WHERE {self._escaped(self._options.update_where)}\n" if self._options.update_where else ""
         sets = ", ".join(self._assignments())
@@ -171,6 +177,16 @@ class Statements:
         returning = "" if tells is None else self._returning([*tells, *self.key])
         return self._values(rows) + conflict + returning
 
+    def _on_duplicate_key(self) -> str:
+        """Return what updates a row whose primary key is there, which is the first that these servers look at."""
+        names = self._updated()
+        if self._dialect.is_mariadb:  # type: ignore[attr-defined]
+            sets = [f"{self._quote(name)} = VALUES({self._quote(name)})" for name in names]
+            returning = self._returning([*(slot.name for slot in self.wanted), *self.key]) if self.wanted else ""
+            return f" ON DUPLICATE KEY UPDATE {', '.join(sets)}{returning}"
+        sets = [f"{self._quote(name)} = excluded.{self._quote(name)}" for name in names]
+        return f" AS excluded ON DUPLICATE KEY UPDATE {', '.join(sets)}"
+
     def _assignments(self) -> list[str]:
         updates = self._options.update_columns
         if isinstance(updates, dict):
@@ -178,9 +194,14 @@ class Statements:
                 f"{self._quote(self.target.writable_column(name).name)} = ({self._escaped(sql)}\n)"
                 for name, sql in updates.items()
             ]
+        return [f"{self._quote(name)} = excluded.{self._quote(name)}" for name in self._updated()]
+
+    def _updated(self) -> tuple[str, ...]:
+        """Return the columns that an update sets to what the new row has in them."""
+        updates = self._options.update_columns
         names = [name for name in self.given if name not in self.key and (updates is None or name in updates)]
         # A row of nothing but its key still counts as one that was written.
-        return [f"{self._quote(name)} = excluded.{self._quote(name)}" for name in names or self.key]
+        return tuple(names) or self.key
 
     def _escaped(self, expression: str) -> str:
         """Return an expression of the caller's so that the driver does not look for values in it."""

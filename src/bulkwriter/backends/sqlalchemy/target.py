@@ -34,6 +34,7 @@ class Target:
         has_triggers: Whether a trigger may write more than is known here; only asked where that matters.
         strange_texts: Columns of text whose collation compares in a way that is not known here.
         collations: By column of text, the name of its collation, where it decides what is equal.
+        numbers_zero: The column in which the database would store another number for 0; ``None`` if there is none.
     """
 
     table: sa.Table
@@ -46,6 +47,7 @@ class Target:
     has_triggers: bool
     strange_texts: frozenset[str]
     collations: Mapping[str, str]
+    numbers_zero: str | None = None
 
     def column(self, name: str) -> sa.Column[Any]:
         """Return a column.
@@ -168,10 +170,38 @@ def _of_postgresql(connection: sa.Connection, name: str, schema: str | None) -> 
     full_name = ".".join(map(prepare, [schema, name] if schema else [name]))
     query = sa.text(
         "SELECT a.attname FROM pg_catalog.pg_attribute AS a "
-        "JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation WHERE a.attrelid = to_regclass(:name) AND NOT c.collisdeterministic"
+        "JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation "
+        "WHERE a.attrelid = to_regclass(:name) AND NOT c.collisdeterministic"
     )
     strange = connection.execute(query, {"name": full_name}).scalars().all()
     return {"has_triggers": False, "strange_texts": frozenset(strange), "collations": {}}
 
 
-_READERS: Final = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}
+def _of_mysql(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
+    mode = str(connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar())
+    if "STRICT_" not in mode:
+        message = "sessions must be strict, or values are changed to make them fit: STRICT_TRANS_TABLES in sql_mode"
+        refuse(f"table {name}: {message}", name)
+    where = {"schema": schema or connection.exec_driver_sql("SELECT DATABASE()").scalar(), "name": name}
+    engine = connection.execute(_ENGINE, where).first()
+    if engine is None or engine[1] != "YES":
+        refuse(f"table {name} is of the engine {engine and engine[0]}, which has no transactions: InnoDB has", name)
+    columns = connection.execute(_COLUMNS, where).all()
+    numbered = [column for column, _, extra in columns if "auto_increment" in extra]
+    return {
+        "has_triggers": False,
+        "strange_texts": frozenset(),
+        "collations": {column: collation for column, collation, _ in columns if collation},
+        "numbers_zero": numbered[0] if numbered and "NO_AUTO_VALUE_ON_ZERO" not in mode else None,
+    }
+
+
+_ENGINE: Final = sa.text(
+    "SELECT t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES AS t JOIN information_schema.ENGINES AS e "
+    "ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :name"
+)
+_COLUMNS: Final = sa.text(
+    "SELECT COLUMN_NAME, COLLATION_NAME, EXTRA FROM information_schema.COLUMNS "
+    "WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :name"
+)
+_READERS: Final = {"sqlite": _of_sqlite, "postgresql": _of_postgresql, "mysql": _of_mysql, "mariadb": _of_mysql}
