@@ -26,11 +26,13 @@ class BadRowError(Exception):
 
     Args:
         why: What was raised.
+        were_new: Whether it was to insert rows of which nothing had been found.
     """
 
-    def __init__(self, why: Exception) -> None:
+    def __init__(self, why: Exception, *, were_new: bool = False) -> None:
         super().__init__(type(why).__name__)
         self.why = why
+        self.were_new = were_new
 
 
 class SwallowedError(Exception):
@@ -105,7 +107,7 @@ class Writing:
             self._update([place for place in places if place in there])
 
     def _insert(self, places: Sequence[int]) -> None:
-        result = self._execute(self._statements.insert(len(places)), self._batch.flat(places))
+        result = self._execute(self._statements.insert(len(places)), self._batch.flat(places), are_new=True)
         if not self._statements.wanted:
             self._require(result.rowcount, places)
             return
@@ -216,7 +218,7 @@ class Writing:
         if rows != len(places):
             raise SwallowedError
 
-    def _execute(self, sql: str, values: Any) -> sa.CursorResult[Any]:
+    def _execute(self, sql: str, values: Any, *, are_new: bool = False) -> sa.CursorResult[Any]:
         """Execute a statement with rows in it.
 
         Raises:
@@ -226,7 +228,7 @@ class Writing:
             return self._connection.exec_driver_sql(sql, values)
         except Exception as error:
             if self._is_row_fault(error, sql, values):
-                raise BadRowError(error) from error
+                raise BadRowError(error, were_new=are_new) from error
             raise
 
     def _is_row_fault(self, error: Exception, sql: str, values: Any) -> bool:
@@ -310,7 +312,7 @@ class Writing:
                 return
             except BadRowError as bad:
                 self._batch.forget([place])
-                if not self._has_come_meanwhile(place, bad.why):
+                if not self._has_come_meanwhile(place, bad):
                     self._reject(place, bad.why)
                     return
             else:
@@ -318,10 +320,10 @@ class Writing:
         message = f"table {self._statements.target.label}: a row of this key comes and goes all the time"
         raise errors.unavailable(message, self._statements.target.label)
 
-    def _has_come_meanwhile(self, place: int, error: Exception) -> bool:
+    def _has_come_meanwhile(self, place: int, bad: BadRowError) -> bool:
         """Whether a row of the key was not there when it was looked for, and is now."""
-        is_about_key = self._statements.may_meet and errors.is_duplicate(error, self._language)
-        return is_about_key and place in self._found([place])
+        is_about_key = self._statements.may_meet and errors.is_duplicate(bad.why, self._language)
+        return bad.were_new and is_about_key and place in self._found([place])
 
     def _reject(self, place: int, error: Exception) -> None:
         label, names = self._statements.target.label, self._statements.names
