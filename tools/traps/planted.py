@@ -224,7 +224,7 @@ SERVERS = (
     ),
     _trap(
         "PostgreSQL: a server that shuts down is taken for a bad row",
-        ("backends/postgres/errors.py", '"53", "54", "55", "57", "58",', '"53", "54", "55",'),
+        ("sql/sqlstates.py", '"53", "54", "55", "57", "58",', '"53", "54", "55",'),
         tests=("tests/test_postgres_errors.py", "integration/postgres/test_faults.py"),
     ),
     _trap(
@@ -240,7 +240,7 @@ SERVERS = (
         "PostgreSQL: a message tells a value of the row",
         (
             "backends/postgres/errors.py",
-            'f"table {table}: {_what_failed(code, constraint, column)} ({code})",',
+            'f"table {table}: {sqlstates.what_failed(code, constraint, column)} ({code})",',
             'f"table {table}: {said} ({code})",',
         ),
         tests=("tests/test_postgres_errors.py", "integration/test_postgres_conformance.py"),
