@@ -1,7 +1,7 @@
 """Commands that travel in front of a statement: they begin its transaction without a round trip of their own.
 
-asyncpg waits for the answer to each command before it sends the next. What is written to its transport in the moment
-before a prepared statement is, arrives with that, and the server answers both at once:
+asyncpg waits for the answer to each command before it sends the next. What is written to its transport in front of a
+prepared statement arrives with that, and the server answers both at once:
 https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING. asyncpg passes over the answers to
 commands that return no rows; an error of theirs it raises as the statement's own, which the server then leaves out.
 """
@@ -36,8 +36,24 @@ async def fetch(connection: Connection, commands: str, statement: Statement, val
     Returns:
         The rows of the statement.
     """
-    connection._transport.write(_messages(commands))  # type: ignore[attr-defined]  # noqa: SLF001 - see can_send
-    return await statement.fetch(*values)
+    transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 - see can_send
+    messages = _messages(commands)
+    if not hasattr(transport, "__dict__"):
+        # uvloop's: what is written in one turn of its loop leaves together.
+        transport.write(messages)
+        return await statement.fetch(*values)
+
+    def write(data: bytes) -> None:
+        del transport.write
+        transport.write(messages + data)
+
+    # asyncio sends at once what is written: by themselves, the commands would cost a call of the system and a packet.
+    transport.write = write
+    try:
+        return await statement.fetch(*values)
+    finally:
+        # It is still there if asyncpg refused a value: then nothing has been sent.
+        vars(transport).pop("write", None)
 
 
 @functools.cache

@@ -57,8 +57,11 @@ class Attempting:
         """
         progress = attempt.token = Progress(len(attempt.rows), self._table)
         try:
-            async with self._parts.connections.session() as session:
+            session = await self._parts.connections.lend()
+            try:
                 return await self._run(session, attempt, progress)
+            finally:
+                await self._parts.connections.take_back(session)
         except KnownWorkError as known:
             return known.reply
         except MisconfigurationError as error:

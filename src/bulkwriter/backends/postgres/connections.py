@@ -50,13 +50,26 @@ class Connections:
         Raises:
             Exception: Whatever asyncpg raises when it cannot connect.
         """
-        session = await self._take()
-        self._in_use.add(session)
+        session = await self.lend()
         try:
             yield session
         finally:
-            self._in_use.discard(session)
-            await self._give_back(session)
+            await self.take_back(session)
+
+    async def lend(self) -> Session:
+        """Lend a session that must be given back: ``session`` without what a context manager costs each attempt.
+
+        Raises:
+            Exception: Whatever asyncpg raises when it cannot connect.
+        """
+        session = await self._take()
+        self._in_use.add(session)
+        return session
+
+    async def take_back(self, session: Session) -> None:
+        """Take back a session. One that was not left at rest, outside of any transaction, is dropped."""
+        self._in_use.discard(session)
+        await self._give_back(session)
 
     async def close(self, *, force: bool = False) -> None:
         """Close what is ours; what is in use is closed when it is given back, or now, by force."""

@@ -30,6 +30,25 @@ def arrays(
     return _columns(statements, rows, indexes, unfit, [_sender(kind) for kind in statements.kinds])
 
 
+def single(statements: Statements, row: Sequence[Any], index: int, unfit: Unfit) -> list[Any] | None:
+    """Return the values of one row, as they would stand in its arrays; ``None`` if it cannot be sent.
+
+    Args:
+        statements: How the row is written.
+        row: The row.
+        index: Its index.
+        unfit: Where to note that it cannot be sent, and why.
+    """
+    values = []
+    for name, kind, value in zip(statements.names, statements.kinds, row, strict=True):
+        try:
+            values.append(None if value is None else kind.sent(value))
+        except Exception as error:  # noqa: BLE001 - a value's own methods are the caller's code
+            unfit[index] = (name, why_unfit(error))
+            return None
+    return values
+
+
 def array_texts(
     statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
 ) -> tuple[list[str], Sequence[int]]:

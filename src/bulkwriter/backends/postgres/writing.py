@@ -151,31 +151,49 @@ class Writing:
 
     async def _unnest(self) -> None:
         statements = self._statements
+        is_told = statements.on_conflict != "error" or bool(statements.returning)
         verdicts: dict[int, Verdict] = {}
+        if is_told:
+            await self._insert_told(verdicts)
+        elif len(self._rows) == 1:
+            await self._insert_one()
+        else:
+            await self._insert()
+        await self._begin()
+        await self._finish(verdicts, None if is_told else INSERTED)
+
+    async def _insert_told(self, verdicts: dict[int, Verdict]) -> None:
+        """Insert rows, and note what each was told."""
+        statements = self._statements
         is_sorted = self._sort()
         self._progress.enter()
         by_key = is_sorted and statements.on_conflict != "error" and statements.is_told_by_key
         sql = statements.insert_by_key if by_key else statements.insert(is_sorted=is_sorted)
-        is_told = statements.on_conflict != "error" or bool(statements.returning)
         for arrays, indexes in self._stretches():
-            if not indexes:
-                continue
-            if is_told:
+            if indexes:
                 rows = await self._fetch(sql, arrays)
                 (self._note_by_key if by_key else self._note)(rows, indexes, verdicts)
-            elif await self._inserted(sql, arrays) != len(indexes):
-                raise NeedsCareError
-        await self._begin()
-        await self._finish(verdicts, None if is_told else INSERTED)
 
-    async def _inserted(self, sql: str, arrays: list[list[Any]]) -> int:
+    async def _insert(self) -> None:
+        """Insert rows that all hear the same."""
+        self._progress.enter()
+        sql = self._statements.insert(is_sorted=True)
+        for arrays, indexes in self._stretches():
+            if indexes and await self._inserted(sql, arrays) != len(indexes):
+                raise NeedsCareError
+
+    async def _insert_one(self) -> None:
+        """Insert a row that is alone, without arrays: the server is through with it in two thirds of the time."""
+        self._progress.enter()
+        values = parameters.single(self._statements, self._rows[0], self._indexes[0], self._unfit)
+        if values is not None and await self._inserted(self._statements.insert_one, values) != 1:
+            raise NeedsCareError
+
+    async def _inserted(self, sql: str, values: Sequence[Any]) -> int:
         """Insert rows, learn the number of the transaction with it, and return how many there are."""
         transaction = self._progress.transaction
         assert transaction is not None
-        if len(arrays[0]) == 1:
-            # A row alone is its own array: the server is through with it in two thirds of the time.
-            sql, arrays = self._statements.insert_one, [array[0] for array in arrays]
-        rows = await self._fetch(sql, arrays)
+        rows = await self._fetch(sql, values)
         if not rows:
             return 0
         transaction.number, transaction.incarnation, count = rows[0]
