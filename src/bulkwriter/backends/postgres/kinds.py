@@ -64,9 +64,12 @@ class Kind:
             that name. ``None``: call ``binary``.
         is_fixed: For ``fast``: the ``struct`` format and the width in bytes of what it gives; ``None`` for ``bytes``.
         is_text: Whether a common value is text that travels as it is.
+        has_array_text: Whether an array of ``parameter`` travels as text: joined here, it takes half of asyncpg's time,
+            and no more of the server's. Not where text would be longer, or rounded otherwise.
     """
 
     parameter: str = "text"
+    has_array_text: bool = True
     has_binary: bool = False
     fast: str | None = None
     is_fixed: tuple[str, int] | None = None
@@ -117,6 +120,13 @@ class Kind:
         return values if self.are_sent_as_they_are(values) else None
 
 
+def _all(convert: Callable[[Any], str], values: list[Any]) -> list[Any]:
+    """Return the text of each value, and each ``None`` as it is."""
+    if None in values:
+        return [None if value is None else convert(value) for value in values]
+    return list(map(convert, values))
+
+
 class Integer(Kind):
     """Whole numbers of some bytes."""
 
@@ -155,7 +165,7 @@ class Integer(Kind):
         return not given or (self._least <= min(given) and max(given) <= self._most)
 
     def all_texts(self, values: list[Any]) -> list[Any] | None:
-        return list(map(str, values)) if None not in values and self.are_sent_as_they_are(values) else None
+        return _all(str, values) if self.are_sent_as_they_are(values) else None
 
 
 class Floating(Kind):
@@ -165,6 +175,8 @@ class Floating(Kind):
 
     def __init__(self, width: int) -> None:
         self.parameter: str = f"float{width}"
+        # The text of a number half-way between two of them may be on the other side of it.
+        self.has_array_text: bool = {4: False, 8: True}[width]
         code = {4: "f", 8: "d"}[width]
         self.is_fixed: tuple[str, int] | None = (code, width)
         # Beside other columns the look at the class is lost in the noise; by itself it is a quarter of a float's cost.
@@ -200,7 +212,7 @@ class Floating(Kind):
         return self.parameter == "float8" and {float, type(None)}.issuperset(map(type, values))
 
     def all_texts(self, values: list[Any]) -> list[Any] | None:
-        return list(map(repr, values)) if None not in values and self.are_sent_as_they_are(values) else None
+        return _all(repr, values) if self.are_sent_as_they_are(values) else None
 
 
 class Boolean(Kind):
@@ -225,6 +237,9 @@ class Boolean(Kind):
 
     def are_sent_as_they_are(self, values: list[Any]) -> bool:
         return {bool, type(None)}.issuperset(map(type, values))
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return _all(str, values) if self.are_sent_as_they_are(values) else None
 
 
 class Text(Kind):
@@ -277,6 +292,7 @@ class Bytes(Kind):
     """Bytes."""
 
     parameter: str = "bytea"
+    has_array_text: bool = False
     has_binary: bool = True
     fast: str | None = "({v} if {v}.__class__ is bytes else refuse({v}))"
 
@@ -319,6 +335,12 @@ class Uuid(Kind):
     def binary(self, value: Any) -> bytes:
         return self.canonical(value).bytes
 
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return _all(str, values) if {uuid.UUID, type(None)}.issuperset(map(type, values)) else None
+
+    def all_sent(self, values: list[Any]) -> list[Any] | None:
+        return self.all_texts(values)
+
 
 class Date(Kind):
     """Days."""
@@ -338,6 +360,12 @@ class Date(Kind):
 
     def text(self, value: Any) -> str:
         return self.canonical(value).isoformat()
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return _all(str, values) if {dt.date, type(None)}.issuperset(map(type, values)) else None
+
+    def all_sent(self, values: list[Any]) -> list[Any] | None:
+        return self.all_texts(values)
 
 
 # The numbers stay small for as long as they can: that is quicker.
@@ -484,6 +512,9 @@ class Json(Kind):
 
     def are_sent_as_they_are(self, values: list[Any]) -> bool:
         return texts.are_storable(values)
+
+    def all_texts(self, values: list[Any]) -> list[Any] | None:
+        return self.all_sent(values)
 
 
 class Jsonb(Json):

@@ -16,10 +16,10 @@ Unfit = dict[int, tuple[str, str]]
 """Rows that cannot be sent: by index, the column at fault, and why."""
 
 
-def arrays(
+def columns(
     statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
 ) -> tuple[list[list[Any]], Sequence[int]]:
-    """Return an array for each column, in its own type where that has one here, and the indexes of the rows in them.
+    """Return the values of each column, in its own type where that has one here, and the indexes of the rows in them.
 
     Args:
         statements: How the rows are written.
@@ -30,8 +30,23 @@ def arrays(
     return _columns(statements, rows, indexes, unfit, [_sender(kind) for kind in statements.kinds])
 
 
+def arrays(
+    statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
+) -> tuple[list[Any], Sequence[int]]:
+    """Return the same as an array for each column, most of them as PostgreSQL writes arrays as text."""
+    kinds = statements.kinds
+    senders = [_as_text(kind) if kind.has_array_text else _sender(kind) for kind in kinds]
+    made, sent = _columns(statements, rows, indexes, unfit, senders)
+    return [_array_text(c) if kind.has_array_text else c for kind, c in zip(kinds, made, strict=True)], sent
+
+
+def empty_arrays(statements: Statements) -> list[Any]:
+    """Return what ``arrays`` makes of no rows."""
+    return ["{}" if kind.has_array_text else [] for kind in statements.kinds]
+
+
 def single(statements: Statements, row: Sequence[Any], index: int, unfit: Unfit) -> list[Any] | None:
-    """Return the values of one row, as they would stand in its arrays; ``None`` if it cannot be sent.
+    """Return the values of one row, as ``columns`` has them; ``None`` if it cannot be sent.
 
     Args:
         statements: How the row is written.
@@ -52,9 +67,9 @@ def single(statements: Statements, row: Sequence[Any], index: int, unfit: Unfit)
 def array_texts(
     statements: Statements, rows: Sequence[Sequence[Any]], indexes: Sequence[int], unfit: Unfit
 ) -> tuple[list[str], Sequence[int]]:
-    """Return the same as PostgreSQL writes arrays of text, a single text for each."""
-    columns, sent = _columns(statements, rows, indexes, unfit, [_as_text(kind) for kind in statements.kinds])
-    return list(map(_array_text, columns)), sent
+    """Return an array of texts for each column, as PostgreSQL writes it, whatever the column's type."""
+    made, sent = _columns(statements, rows, indexes, unfit, [_as_text(kind) for kind in statements.kinds])
+    return list(map(_array_text, made)), sent
 
 
 def _array_text(values: list[str | None]) -> str:
@@ -107,7 +122,7 @@ def _columns(
     unfit: Unfit,
     senders: Sequence[Callable[[list[Any], Callable[[int, Exception], None]], list[Any]]],
 ) -> tuple[list[list[Any]], Sequence[int]]:
-    columns: list[list[Any]] = []
+    made: list[list[Any]] = []
     bad: set[int] = set()
     for name, send, values in zip(statements.names, senders, zip(*rows, strict=True), strict=True):
 
@@ -115,8 +130,8 @@ def _columns(
             bad.add(place)
             unfit.setdefault(indexes[place], (name, why_unfit(error)))
 
-        columns.append(send(list(values), reject))
+        made.append(send(list(values), reject))
     if not bad:
-        return columns, indexes
+        return made, indexes
     keep = [place for place in range(len(rows)) if place not in bad]
-    return [[column[place] for place in keep] for column in columns], [indexes[place] for place in keep]
+    return [[column[place] for place in keep] for column in made], [indexes[place] for place in keep]

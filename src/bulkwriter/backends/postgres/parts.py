@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from bulkwriter.backends.postgres import parameters
 from bulkwriter.backends.postgres.book import Book
 from bulkwriter.backends.postgres.careful import Loop
 from bulkwriter.backends.postgres.connections import Connections
@@ -197,7 +198,7 @@ class Parts:
         # Explained, not run: it says what is wrong with an expression, and which privileges are missing.
         sql = statements.insert(is_sorted=True) if self.can_write_quickly(statements) else ""
         if sql:
-            await connection.fetch(f"EXPLAIN {sql}", *[[] for _ in statements.columns])
+            await connection.fetch(f"EXPLAIN {sql}", *parameters.empty_arrays(statements))
 
 
 def why_no_copy(statements: Statements) -> str | None:

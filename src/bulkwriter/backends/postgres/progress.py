@@ -82,7 +82,9 @@ class Progress:
         alike = self._uniform or (None if self._certain or self._pending else self._usual)
         if alike is not None:
             return Uniform(alike, self._rows)
-        found = {**self._certain, **self._pending}
+        found = {**self._certain, **self._pending} if self._pending else self._certain
+        if len(found) == self._rows:
+            return list(map(found.__getitem__, range(self._rows)))
         verdicts = [found.get(index, self._usual) for index in range(self._rows)]
         told = [verdict for verdict in verdicts if verdict is not None]
         assert len(told) == self._rows, "every row has a verdict"
