@@ -289,3 +289,39 @@ class TestTexts:
         assert kind.text([1, 2.5]) == "[1.0,2.5]"
         with pytest.raises(UnfitError):
             kind.text(object())
+
+
+class TestTextsOfAColumn:
+    """Many values at once are the same texts as one by one: rows of a column may take either way."""
+
+    @pytest.mark.parametrize(
+        ("receive", "values"),
+        [
+            ("int8recv", st.integers(-(2**63), 2**63 - 1)),
+            ("float8recv", st.floats(allow_nan=False)),
+            ("boolrecv", st.booleans()),
+            ("textrecv", st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))),
+            ("uuid_recv", st.uuids()),
+            ("date_recv", st.dates()),
+            ("jsonb_recv", st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))),
+        ],
+    )
+    @given(data=st.data())
+    def test_are_those_of_each(self, receive: str, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+        """Also where some are missing."""
+        kind = kind_for(receive)
+        column = data.draw(st.lists(st.none() | values, min_size=1))
+        assert kind.all_texts(column) == [None if value is None else kind.text(value) for value in column]
+
+    @pytest.mark.parametrize(
+        ("receive", "value"),
+        [("int8recv", 2**63), ("int8recv", 1.0), ("boolrecv", 1), ("uuid_recv", "x"), ("date_recv", NOON)],
+    )
+    def test_leave_what_is_odd_to_a_closer_look(self, receive: str, value: Any) -> None:
+        """A whole column is never taken for what one of its values is not."""
+        assert kind_for(receive).all_texts([value]) is None
+
+    def test_reals_and_bytes_do_not_travel_as_text(self) -> None:
+        """A real between two others could be rounded the other way, and bytes would be twice as long."""
+        kinds = {name: kind_for(name).has_array_text for name in ("float4recv", "bytearecv", "float8recv", "textrecv")}
+        assert kinds == {"float4recv": False, "bytearecv": False, "float8recv": True, "textrecv": True}

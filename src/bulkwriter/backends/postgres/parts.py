@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import parameters
@@ -40,6 +41,7 @@ class Parts:
         connections: Where sessions come from.
         table: The target, as it was when it was last looked up.
         book: The ledger, if there is one.
+        encoding: Held by the batch that is being encoded.
     """
 
     table: Table
@@ -48,6 +50,7 @@ class Parts:
         self.options: Options = options
         self.connections: Connections = Connections(options)
         self.book: Book | None = None
+        self.encoding: asyncio.Lock = asyncio.Lock()
         self._paths = paths
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
         self._made: dict[tuple[str, Statements], Any] = {}

@@ -114,13 +114,15 @@ class Writing:
         start = 0
         while start < len(self._rows):
             stop = min(start + step, len(self._rows))
-            data += encoder.encode(self._rows[start:stop], start, self._unfit)
+            # One batch at a time, in a turn of the loop each: those of all connections in one turn would be too long.
+            async with self._parts.encoding:
+                data += encoder.encode(self._rows[start:stop], start, self._unfit)
+                await asyncio.sleep(0)
             yield data
             # Rows that turn out to be large are taken fewer at a time.
             each = max(1, len(data) // (stop - start))
             step = max(1, min(most, _BYTES_A_STRETCH // each))
             data, start = b"", stop
-            await asyncio.sleep(0)
         yield data + binary.TRAILER
 
     def _named_row(self, error: Exception) -> int | None:
