@@ -1,4 +1,4 @@
-"""DynamoDB, side by side with aioboto3: against a stub that answers at once, and against DynamoDB Local.
+"""DynamoDB, side by side with aioboto3: against a stub that answers at once, DynamoDB Local, and a table that is full.
 
 ``python -m benchmarks.dynamodb``; what the numbers mean is in ``benchmarks/README.md``.
 """
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import _raw_dynamodb as raw
 from benchmarks._command import main
 from benchmarks._loops import run_on
-from benchmarks._report import Section, compared, required
+from benchmarks._report import Requirement, Section, compared, required
 from benchmarks._rounds import Case, Stopwatch, interleaved
 from benchmarks._stub_dynamodb import TABLE, counted, stub_server
 from bulkwriter import BulkWriter
 from bulkwriter.backends.dynamodb import DynamoDBBackend
+from integration.dynamodb import FakeDynamoDB
 from integration.servers.addresses import external_url
 from integration.servers.dynamodb import DynamoDBServer
 from integration.servers.dynamodb_binaries import installation
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 
     from benchmarks._command import Size
     from benchmarks._rounds import Sample
+    from integration.dynamodb.http import Answer, Request
     from integration.servers.dynamodb_scratch import DynamoDBScratch, Endpoint
 
     Write: TypeAlias = Callable[[Any, Sequence[Any]], Awaitable[None]]
     Access: TypeAlias = Callable[[str], AbstractAsyncContextManager[Any]]
 
 CALLERS = 2000
+OVERLOAD = 50
 
 BATCH_WRITER, CLIENT, READY = "aioboto3 batch_writer", "bare client", "bare client, ready bodies"
 MANY, INSERT = "insert_many", "insert from tasks"
@@ -114,6 +117,43 @@ def local(size: Size) -> Iterator[Section]:
     section.title = f"{len(rows):,} rows of ten attributes, {raw.STREAMS} requests at once, DynamoDB Local"
     section.requirements.append(required(measured[MANY], measured[BATCH_WRITER], 2.0))
     yield section
+
+
+def overload(size: Size) -> Iterator[Section]:
+    """Hand over at once what a table takes in 50 seconds."""
+    units = size.pick(tiny=40, full=400)
+    rows = [raw.row(number) for number in range(size.pick(tiny=100, full=OVERLOAD * units))]
+    title = f"{len(rows):,} rows at once, for a table of {units} units a second (one run each)"
+    section = Section(title, ["", "attempts/row", "of capacity"])
+    for name in (MANY, BATCH_WRITER):
+        attempts, share = run_on(asyncio.new_event_loop, _overloaded(*WAYS[name], rows, units))
+        section.rows.append([name, f"{attempts:.2f}", f"{share:.1%}"])
+        if name == MANY:
+            section.requirements.append(Requirement(f"attempts a row, {name}", attempts, 1.1, unit="", is_most=True))
+            section.requirements.append(Requirement(f"share of the capacity, {name}", share, 0.95, unit=""))
+    yield section
+
+
+class _Counting(FakeDynamoDB):
+    """One that counts the rows that it is asked to write."""
+
+    asked = 0
+
+    async def answer(self, request: Request) -> Answer:
+        self.asked += request.body.count(b'"PutRequest"')
+        return await super().answer(request)
+
+
+async def _overloaded(access: Access, write: Write, rows: Sequence[Any], units: int) -> tuple[float, float]:
+    """Return how often each row was asked for, and how much of what the table takes was used."""
+    async with _Counting() as server, dynamodb_scratch(server) as scratch:
+        await _make_table(scratch)
+        async with access(server.endpoint_url) as opened:
+            server.throttle(TABLE, units)
+            with Stopwatch() as watch:
+                await write(opened, rows)
+        assert len(server.tables[TABLE].items) == len(rows), "every row is stored"
+    return server.asked / len(rows), len(rows) / (units * watch.sample(len(rows)).wall)
 
 
 def _measured(endpoint_url: str, access: Access, write: Write, rows: Sequence[Any]) -> Callable[[], Sample]:
@@ -212,4 +252,4 @@ def _server() -> Iterator[Endpoint]:
 
 
 if __name__ == "__main__":
-    main("dynamodb", __doc__ or "", {"stub": stub, "preparing": preparing, "local": local})
+    main("dynamodb", __doc__ or "", {"stub": stub, "preparing": preparing, "local": local, "overload": overload})

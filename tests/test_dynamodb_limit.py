@@ -115,6 +115,18 @@ async def test_requests_begin_in_the_order_in_which_they_come() -> None:
 
 
 @virtually
+async def test_who_comes_late_and_need_not_wait_may_begin() -> None:
+    """A loop that is busy must not keep everybody out for ever."""
+    limit, loop = CapacityLimit(), asyncio.get_running_loop()
+    limit.note(100, 0, 0.0)
+    limit.note(0, UNITS, 0.0)
+    came_at = loop.time()
+    await asyncio.sleep(5)
+    assert await limit.begin(10_000, came_at) == loop.time()
+    assert await limit.begin(1, came_at) is None
+
+
+@virtually
 async def test_one_burst_lowers_the_rate_once() -> None:
     """What began before the rate was lowered tells nothing of the new one."""
     limit = CapacityLimit()

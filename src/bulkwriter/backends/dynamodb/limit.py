@@ -100,7 +100,9 @@ class CapacityLimit:
         clock = asyncio.get_running_loop().time
         if self.is_off:
             return clock()
-        if clock() + self._length() > came_at + _PATIENCE:
+        length = self._length()
+        # Who need not wait may begin, also where the loop is so busy that it was long on its way here.
+        if length and clock() + length > came_at + _PATIENCE:
             return None
         # It may go slower from now on.
         latest = came_at + 2 * _PATIENCE
@@ -110,7 +112,7 @@ class CapacityLimit:
             async with self._line:
                 now = clock()
                 begins_at = max(now, self._free_at)
-                if begins_at > latest:
+                if begins_at > max(now, latest):
                     return None
                 if begins_at > now:
                     await asyncio.sleep(begins_at - now)
