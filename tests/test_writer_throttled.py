@@ -119,18 +119,34 @@ async def test_rows_that_are_held_back_keep_their_order() -> None:
     assert [row["id"] for row in backend.rows] == list(range(60))
 
 
-def test_what_is_held_back_lowers_no_limit() -> None:
-    """It says nothing of the database; but nothing leaves until its time is over."""
+def test_nothing_leaves_until_the_time_of_what_is_held_back_is_over() -> None:
+    """Also if a batch comes back well that was sent before; and what is held back in part lowers no limit."""
     pace = Pace(POLICY, 16)
     held = NotApplied(THROTTLED, 0.5, was_tried=False)
     for now in range(100):
-        pace.note([held] * 25, float(now))
+        pace.note([INSERTED, held], float(now))
         assert pace.slots(now + 0.4) == (0, now + 0.5)
         assert pace.slots(now + 0.5) == (16, None)
     pace.note([INSERTED, held], 200.0)
-    assert pace.slots(200.0) == (0, 200.5)
     pace.note(Uniform(INSERTED, 1), 200.1)
-    assert pace.slots(200.2) == (0, 200.5), "a batch that was sent before ends no waiting"
+    assert pace.slots(200.2) == (0, 200.5)
+
+
+def test_as_many_batches_leave_as_are_let_through() -> None:
+    """One less for each that was held back as a whole, and more again with those that were not."""
+    pace = Pace(POLICY, 16)
+    held = NotApplied(THROTTLED, 0.1, was_tried=False)
+    for _ in range(12):
+        pace.note([held] * 25, 0.0)
+    assert pace.slots(1.0) == (4, None)
+    for _ in range(20):
+        pace.note([held] * 25, 0.0)
+    assert pace.slots(1.0) == (1, None)
+    pace.note(Uniform(INSERTED, 25), 1.0)
+    assert pace.slots(1.0) == (2, None)
+    for _ in range(200):
+        pace.note(Uniform(INSERTED, 25), 1.0)
+    assert pace.slots(1.0) == (16, None)
 
 
 @pytest.mark.parametrize("ends_with", [INSERTED, NotApplied(NotWrittenError("a deadlock"))], ids=["some", "none"])

@@ -27,7 +27,8 @@ class Pace:
     reconnects for all, and nobody waits retry time times queue length. So it is with a database that throttles
     whatever comes, once that has lasted as long as a row is tried.
 
-    Rows that a backend holds back say nothing of the database: for as long as it asks for, no batch leaves.
+    Rows that a backend holds back say nothing of the database: for as long as it asks for, no batch leaves, and then as
+    many at once as it has let through before: one less for each that was held back as a whole.
 
     Args:
         policy: Where the back-off comes from.
@@ -41,6 +42,7 @@ class Pace:
         self._policy = policy
         self._most = most
         self._limit = most
+        self._room = most
         self._failures = 0
         self._opens_at = 0.0
         self._held_until = 0.0
@@ -57,6 +59,7 @@ class Pace:
                 self._held_until = now + min(held)
             answers = [answer for answer in answers if not isinstance(answer, NotApplied) or answer.was_tried]
             if not answers:
+                self._room = max(1.0, min(self._room, 1000.0) - 1.0)
                 return
         push_back = _push_back(answers)
         is_through = not answers or any(isinstance(answer, WriteResult | RowRejectedError) for answer in answers)
@@ -67,6 +70,7 @@ class Pace:
                 self.outage = self._shut_since = None
                 self._opens_at = 0.0
                 self._limit = min(self._most, self._limit + 1.0 / self._limit)
+                self._room = min(self._most, self._room + 1.0 / self._room)
             return
         self._failures += 1
         if isinstance(push_back.error, BackendUnavailableError):
@@ -98,7 +102,8 @@ class Pace:
             return 0, opens_at
         if self.outage is not None:
             return 1, None
-        return max(1.0, self._limit // 1 if math.isfinite(self._limit) else self._limit), None
+        slots = min(self._limit, self._room)
+        return max(1.0, slots // 1 if math.isfinite(slots) else slots), None
 
 
 def _push_back(reply: list[Answer]) -> NotApplied | None:
