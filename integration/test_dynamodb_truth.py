@@ -8,6 +8,7 @@ is for the environment to say: ``BULKWRITER_TEST_DYNAMODB_RUNS`` against the fak
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import os
@@ -129,6 +130,19 @@ async def writing(stage: Stage, table: str, *, retry: RetryPolicy = QUICK, **opt
 async def answers_of(writer: BulkWriter[Any], rows: list[dict[str, Any]]) -> list[Any]:
     """Write rows that arrive together, and return what each caller heard."""
     return list(await asyncio.gather(*(writer.submit(row) for row in rows), return_exceptions=True))
+
+
+@contextlib.asynccontextmanager
+async def slow_table(units: int) -> AsyncIterator[tuple[Any, DynamoDBScratch, str]]:
+    """Yield a client, what looks into tables, and a table of so many units a second."""
+    async with (
+        FakeDynamoDB() as server,
+        dynamodb_scratch(server) as scratch,
+        client_to(server.endpoint_url) as client,
+    ):
+        table = await scratch.create()
+        server.throttle(table, units)
+        yield client, scratch, table
 
 
 @pytest.fixture
@@ -298,20 +312,45 @@ class TestThrottling:
         assert all(isinstance(answer, ThrottledError) and answer.safe_to_retry for answer in answers)
         assert await stage.scratch.rows(table) == []
 
-    async def test_rows_of_a_slow_table_all_arrive(self) -> None:
+    @pytest.mark.parametrize(
+        ("units", "rows", "policy", "retry"),
+        [
+            (400, 600, "update", RetryPolicy()),
+            # Fewer units a second than a batch takes, and each batch comes back many times.
+            (20, 80, "update", RetryPolicy()),
+            (20, 80, "skip", RetryPolicy()),
+            # The queue takes longer than the time that a row is tried.
+            (200, 600, "update", RetryPolicy(max_time=1)),
+            # To wait for the table overruns no attempt.
+            (20, 80, "update", RetryPolicy(attempt_timeout=1)),
+        ],
+        ids=["slow", "small", "small, single puts", "long queue", "short attempts"],
+    )
+    async def test_rows_of_a_slow_table_all_arrive(
+        self, units: int, rows: int, policy: Any, retry: RetryPolicy
+    ) -> None:
         """Each is stored in the end, and its caller knows."""
-        async with (
-            FakeDynamoDB() as server,
-            dynamodb_scratch(server) as scratch,
-            client_to(server.endpoint_url) as client,
-        ):
-            table = await scratch.create()
-            server.throttle(table, 400)
-            backend = DynamoDBBackend(client, table)
-            async with BulkWriter[Any](backend, retry=RetryPolicy(max_attempts=1000, max_time=40)) as writer:
-                answers = await answers_of(writer, [{"id": str(number)} for number in range(600)])
-            assert told(answers) == ["stored"] * 600
-            assert len(await scratch.rows(table)) == 600
+        async with slow_table(units) as (client, scratch, table):
+            backend = DynamoDBBackend(client, table, on_conflict=policy)
+            async with BulkWriter[Any](backend, retry=retry) as writer:
+                answers = await answers_of(writer, [{"id": str(number)} for number in range(rows)])
+            assert told(answers) == ["stored" if policy == "update" else "inserted"] * rows
+            assert len(await scratch.rows(table)) == rows
+
+    async def test_who_is_stopped_while_the_table_is_slow_was_not_sent(self) -> None:
+        """All but the few that are being sent in that very moment: nothing waits for the table within an attempt."""
+        async with slow_table(20) as (client, scratch, table):
+            async with BulkWriter[Any](DynamoDBBackend(client, table)) as writer:
+                call = asyncio.ensure_future(answers_of(writer, [{"id": str(number)} for number in range(400)]))
+                await eventually(lambda: _has_rows(scratch, table, 10))
+                await writer.stop(force=True)
+                answers = await call
+            heard = collections.Counter(told(answers))
+            stored = {row["id"] for row in await scratch.rows(table)}
+            assert {str(number) for number, each in enumerate(told(answers)) if each == "stored"} <= stored
+            assert heard["stored"] <= len(stored) <= heard["stored"] + heard["OutcomeUnknown"]
+            assert heard["BatcherStopped"] >= 300
+            assert heard["stored"] + heard["OutcomeUnknown"] + heard["BatcherStopped"] == 400
 
 
 class TestTheServer:
@@ -354,6 +393,10 @@ class TestTheServer:
             server.resume()
             assert told(await answers_of(writer, [{"id": "b"}, {"id": "c"}])) == ["stored"] * 2
         assert {row["id"] for row in await dynamodb.rows(table)} == {"a", "b", "c"}
+
+
+async def _has_rows(scratch: DynamoDBScratch, table: str, rows: int) -> bool:
+    return len(await scratch.rows(table)) >= rows
 
 
 async def _keep_writing(writer: BulkWriter[Any]) -> list[Any]:

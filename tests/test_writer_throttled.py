@@ -170,3 +170,33 @@ def test_who_holds_rows_back_has_a_pace_of_its_own() -> None:
         assert pace.slots(now + 0.1) == (16, None)
     pace.note([NotApplied(THROTTLED)], 20.0)
     assert pace.slots(25.0) == (11, None)
+
+
+class Choked(MemoryBackend):
+    """Takes a row a second of all that it is sent, and keeps to that after it has been asked for too much once."""
+
+    free_at = 0.0
+
+    async def attempt(self, attempt: Attempt) -> Reply:
+        """Write the first row if it is time; the first ones that come are refused as a whole."""
+        now = asyncio.get_running_loop().time()
+        if now == 0:
+            return [NotApplied(ThrottledError("too much"))] * len(attempt.rows)
+        if now < self.free_at:
+            held = NotApplied(ThrottledError("not yet"), self.free_at - now, was_tried=False)
+            return [held] * len(attempt.rows)
+        self.free_at = now + 1
+        reply = await super().attempt(Attempt(attempt.plan, attempt.rows[:1]))
+        first = reply.verdict if isinstance(reply, Uniform) else reply[0]
+        return [first, *[NotApplied(THROTTLED, 1.0, was_tried=False)] * (len(attempt.rows) - 1)]
+
+
+@virtually
+async def test_who_was_throttled_once_waits_in_the_queue_as_long_as_it_takes() -> None:
+    """All are refused at once in the beginning; the last one has its turn after minutes, at its second try."""
+    loop, backend = asyncio.get_running_loop(), Choked()
+    async with BulkWriter[Any](backend, max_batch_size=5, concurrency=16, retry=POLICY) as writer:
+        answers = await answers_of(writer, 80)
+    assert all(isinstance(answer, WriteResult) and answer.attempts == 2 for answer in answers)
+    assert len(backend.rows) == 80
+    assert loop.time() > 2 * POLICY.max_time

@@ -201,7 +201,6 @@ class DeliveringDispatcher(KeyedDispatcher):
         now = self._now()
         if not answer.was_tried:
             # It is queued as it was before.
-            record.held_back(now)
             return True
         record.tried(answer.error, now)
         if not answer.retry or record.tries >= self._policy.max_attempts:
@@ -252,7 +251,9 @@ class DeliveringDispatcher(KeyedDispatcher):
         batch = Batch(first.lane, first.epoch, first.record.accepted_at, is_due=True)
         batch.sizes = [] if self._counts_bytes else None
         batch.may_be_topped_up = True
+        now = self._now()
         for parcel in parcels:
+            parcel.record.queued(now)
             self._append_again(batch, parcel)
         self._queue.put_back(batch)
 

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 class Record:
     """What is remembered of a row that is not at its first attempt, or stands for others."""
 
-    __slots__ = ("accepted_at", "attempts", "chain", "error", "held_at", "tried_at", "tries")
+    __slots__ = ("accepted_at", "attempts", "chain", "error", "queued_at", "tried_at", "tries")
 
     def __init__(self, accepted_at: float, chain: list[Parcel] | None = None) -> None:
         self.accepted_at: float = accepted_at
         # Attempts that had this row in them, and rounds of retrying: finding a bad neighbour takes several attempts.
         self.attempts: int = 0
         self.tries: int = 0
-        # When it was back from the first of them, and later by all the time for which it was held back since.
+        # When it was back from the first of them, and later by all the time for which it has been in the queue since.
         self.tried_at: float | None = None
-        # Since when it is held back.
-        self.held_at: float | None = None
+        # Since when it is in the queue again.
+        self.queued_at: float | None = None
         # Why the last attempt was not applied.
         self.error: NotWrittenError | None = None
         # Earlier rows of its key that it stands for (coalesce=True), the oldest first.
@@ -44,11 +44,11 @@ class Record:
         """Return the seconds of its retry time that are over.
 
         They count from when it was accepted; where the database throttles, from when it was first tried, without those
-        for which it was held back: a row that has waited in a long queue, which is being worked off, would otherwise
-        be given up for the first time it comes back.
+        in the queue: a row that has waited in a long queue, which is being worked off, would otherwise be given up for
+        the first time it comes back.
         """
         if self.tried_at is not None and isinstance(self.error, ThrottledError):
-            return (now if self.held_at is None else self.held_at) - self.tried_at
+            return (now if self.queued_at is None else self.queued_at) - self.tried_at
         return now - self.accepted_at
 
     def tried(self, error: NotWrittenError, now: float) -> None:
@@ -57,14 +57,14 @@ class Record:
         self.error = error
         if self.tried_at is None:
             self.tried_at = now
-        elif self.held_at is not None:
-            self.tried_at += now - self.held_at
-        self.held_at = None
+        elif self.queued_at is not None:
+            self.tried_at += now - self.queued_at
+        self.queued_at = None
 
-    def held_back(self, now: float) -> None:
-        """Note that it was not even tried."""
-        if self.held_at is None:
-            self.held_at = now
+    def queued(self, now: float) -> None:
+        """Note that it is in the queue again, or still if it was not even tried."""
+        if self.queued_at is None:
+            self.queued_at = now
 
 
 class KeyedDispatcher(Dispatcher[Any]):

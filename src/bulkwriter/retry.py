@@ -15,9 +15,9 @@ class RetryPolicy(Value):
 
     Attributes:
         max_attempts: Tries a row is given, the first included; 1 never retries.
-        max_time: Seconds from the row's acceptance after which no further try begins; from its first try, where the
-            database throttles and takes others meanwhile, since a queue that is worked off slowly is no failure.
-            Settling a doubtful attempt may take as long again.
+        max_time: Seconds from the row's acceptance after which no further try begins. Where the database throttles and
+            takes others meanwhile, they count from its first try, and without those in the queue: one that is worked
+            off slowly is no failure. Settling a doubtful attempt may take as long again.
         attempt_timeout: Seconds after which an attempt is given up and settled on another connection; ``None`` waits
             for as long as it takes.
         initial_backoff: Seconds that bound the first wait.
