@@ -228,11 +228,13 @@ class TestBuilder:
         assert [type(unfit[place]) for place in unfit] == [RowTooLargeError]
 
     async def test_many_values_are_encoded_in_turns(self) -> None:
-        """All of them arrive, in order, in one statement."""
+        """All of them arrive, in order: in a short statement that the server may begin with, and in long ones."""
         builder = self.builder(column("id"), column("n"))
-        found = await self.built(builder, [(number, number) for number in range(5000)], {})
-        assert [places for _, places in found] == [list(range(5000))]
-        assert found[0][0].count("(") == 5001
+        found = await self.built(builder, [(number, number) for number in range(20_000)], {})
+        assert [place for _, places in found for place in places] == list(range(20_000))
+        assert all(sql.count("(") == len(places) + 1 for sql, places in found)
+        assert [len(sql) > 2**16 for sql, _ in found[:-1]] == [False, *[True] * (len(found) - 2)]
+        assert len(found) < 10
 
     @pytest.mark.parametrize("size", [1, 6, 32])
     async def test_groups_have_so_many_rows(self, size: int) -> None:

@@ -149,6 +149,10 @@ class Session:
         self.is_at_rest = False
         self._wire.send(statement.encode() if isinstance(statement, str) else statement)
 
+    def flush(self) -> None:
+        """Let what was sent leave, that the server may begin with it."""
+        self._wire.flush()
+
     async def answers(self, count: int) -> list[Answer | Exception]:
         """Read the answers to commands of one statement each; an error that the server raised is one of them.
 

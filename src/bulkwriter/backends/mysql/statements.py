@@ -47,7 +47,7 @@ class Statements:
         template: A row, with ``%s`` for each value.
         between: What comes between two rows.
         tail: What comes behind them.
-        expects_conflicts: Whether in the last batch some of the keys, and not all, were there already.
+        expects_conflicts: Whether of a statement of the last batch some of the keys, and not all, were there already.
     """
 
     def __init__(

@@ -113,10 +113,10 @@ class Wire:
             self._unsent += _QUERY
             self._unsent += statement
         else:
-            self._flush()
+            self.flush()
             self._send_large(statement)
         if len(self._unsent) >= _ENOUGH:
-            self._flush()
+            self.flush()
 
     def _send_large(self, statement: bytes) -> None:
         """Send a command that is not worth copying, in as many packets as it needs."""
@@ -130,7 +130,8 @@ class Wire:
                 return
             number, start, head = (number + 1) % 256, start + len(part), b""
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Let what was sent leave, that the server may begin with it."""
         if self._unsent and not self._is_closed:
             self._writer.write(bytes(self._unsent))
             self._unsent.clear()
@@ -143,7 +144,7 @@ class Wire:
         """
         if count == 0:
             return []
-        self._flush()
+        self.flush()
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._all_answers(count)

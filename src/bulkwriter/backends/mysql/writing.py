@@ -61,10 +61,12 @@ class Writing:
         pieces: list[Piece] = []
         async for piece in task.builder_for(self._statements).pieces(task.rows, places, task.unfit):
             session.send(piece.sql)
+            session.flush()
             pieces.append(piece)
         answers = await session.answers(begun + looked + len(pieces))
         task.check_begun(answers[:begun])
         existing = await self._existing(good(answers[begun : begun + looked])) if looked else None
+        self._statements.expects_conflicts = False
         for piece, answer in zip(pieces, good(answers[begun + looked :]), strict=True):
             self._tell(piece, answer, existing)
         await self._giving_back.read([place for piece in pieces for place in piece.places])
@@ -113,7 +115,8 @@ class Writing:
     def _tell_conflicts(self, places: Sequence[int], answer: Answer, existing: set[int] | None) -> None:
         changed = changed_of(answer, len(places))
         old = len(places) - (answer.affected - 2 * changed)
-        self._statements.expects_conflicts = 0 < old < len(places)
+        if 0 < old < len(places):
+            self._statements.expects_conflicts = True
         if old == 0:
             return
         there = set(places) if old == len(places) else (existing or set()).intersection(places)
