@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # A queue of so many rows is looked through for each caller that finds it full: that takes no longer than refusing it.
 ALWAYS_SWEPT = 100
+# Turns of the loop in which the first of a batch that has made room gets to the database. Were the next rows read in
+# these, the server would wait for as long as that takes.
+TURNS_TO_LEAVE = 2
 
 
 class Intake(abc.ABC):
@@ -214,8 +217,13 @@ class Intake(abc.ABC):
     async def _enter_in_turn(self, *batches: Batch) -> None:
         """Queue one caller's batches, after those who wait already and as soon as there is room."""
         parked = self._enter_or_park(batches)
-        # A long run of rows must not keep the loop from everybody else.
-        await (self._entered(parked) if parked else asyncio.sleep(0))
+        if not parked:
+            # A long run of rows must not keep the loop from everybody else.
+            await asyncio.sleep(0)
+            return
+        await self._entered(parked)
+        for _ in range(TURNS_TO_LEAVE):
+            await asyncio.sleep(0)
 
     def _enter_or_park(self, batches: Iterable[Batch]) -> list[asyncio.Future[None]]:
         """Accept one caller's batches; return what is done when those have entered that must wait for room.

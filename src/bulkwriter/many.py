@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # Rows that are queued at a time, and the most that are read in one turn of the loop.
 PORTION = 1000
-# Values that are read in one turn of the loop: half a millisecond's.
-VALUES_A_TURN = 5000
+# Values that are read in one turn of the loop: half a millisecond's, and twice that where they lie all over the memory.
+VALUES_A_TURN = 3000
 # Values of a row where rows of all shapes share a plan, which does not say how many they have.
 USUAL_WIDTH = 16
 # Rows that are queued one by one in one turn of the loop, among those of others.
