@@ -6,6 +6,8 @@ every value would be a little nearer to the truth and take twice as long, for ea
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -70,6 +72,9 @@ def column_size(values: Sequence[Any], kinds: set[type]) -> int:
         return OF_VALUE * len(values) + sum(map(len, filter(None, values)))
     if kinds <= _constant.keys():
         return sum(map(_constant.__getitem__, map(type, values)))
+    if kinds <= _plain:
+        with contextlib.suppress(Exception):  # a caller's own code: then value by value
+            return sum(map(max, map(sys.getsizeof, values), itertools.repeat(OF_VALUE)))
     return sum(map(value_size, values))
 
 
