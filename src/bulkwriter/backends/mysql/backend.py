@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 class MySQLBackend(SQLBackend):
     """Writes to a table of a MySQL (5.7 or later) or MariaDB (10.3 or later) database, through aiomysql.
 
-    A batch is a transaction of as few multi-row INSERTs as may be, built a column at a time. Bad rows are found in a
-    handful of round trips, however many there are, and the others are committed. Nothing is ever stored as something
-    else than it was given: sessions are strict, there is no INSERT IGNORE, and a warning that a value was changed
-    makes an error of it.
+    A batch is a transaction of a few multi-row INSERTs, built a column at a time, and each sent while the next one is
+    built. Bad rows are found in a handful of round trips, however many there are, and the others are committed. Nothing
+    is ever stored as something else than it was given: sessions are strict, there is no INSERT IGNORE, and a warning
+    that a value was changed makes an error of it.
 
     Each row hears exactly what became of it. A COMMIT whose answer was lost is settled by the ledger; without one its
     rows are unknown. Which Python values a column takes says ``bulkwriter.backends.mysql.kinds``.

@@ -1,4 +1,4 @@
-"""The rows of one batch all at once: as few statements as may be, and counts that tell what became of each row."""
+"""The rows of one batch all at once: a few statements, and counts that tell what became of each row."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class Writing:
         pieces: list[Piece] = []
         async for piece in task.builder_for(self._statements).pieces(task.rows, places, task.unfit):
             session.send(piece.sql)
+            # The server begins with them, and with their mistakes, before the others are encoded.
             session.flush()
             pieces.append(piece)
         answers = await session.answers(begun + looked + len(pieces))
