@@ -98,6 +98,19 @@ class TestBadRows:
         }
         assert "there" not in str(by_kind["unique"])
 
+    @pytest.mark.parametrize("options", [{}, {"sql_mode": ""}], ids=["strict", "lax"])
+    @pytest.mark.parametrize("bad", [1, 600, 1000])
+    async def test_one_in_any_of_several_statements(
+        self, table: MySQLScratch, bad: int, options: dict[str, Any]
+    ) -> None:
+        """The others may have gone well before anybody knows, and must not stand twice, or without it."""
+        changed = {"name": "n" * 101}
+        rows = [tuple({**good_row(number), **(changed if number == bad else {})}.values()) for number in range(1, 1001)]
+        async with opened(table, **options) as backend:
+            answers = await write(backend, COLUMNS, rows)
+        assert told(answers) == ["InvalidValue" if number == bad else "inserted" for number in range(1, 1001)]
+        assert await ids(table) == [number for number in range(1001) if number != bad]
+
     @pytest.mark.parametrize("bad", [1, 5, 50])
     async def test_it_costs_a_handful_of_round_trips(self, table: MySQLScratch, bad: int) -> None:
         """Whatever their number, on 1,000 rows; packets are counted by a proxy."""
@@ -163,6 +176,20 @@ class TestConflicts:
         assert told(answers) == expected + ["inserted"] * count
         stored = {row["id"]: (row["v"], row["n"]) for row in await table.fetch("SELECT * FROM t WHERE id < 100")}
         assert stored == {1: (1, 1), 2: (2 if policy == "skip" else 20, 2), 3: (3, 3), 9: (9, 7)}
+
+    @pytest.mark.parametrize("policy", ["skip", "update"])
+    async def test_some_in_one_of_several_statements(self, mysql: MySQLScratch, policy: Any) -> None:
+        """The next batch asks which keys are there, though the last statement has met none."""
+        await mysql.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+        expected = [{"skip": "skipped", "update": "updated"}[policy]] * 300 + ["inserted"] * 1700
+        async with opened(mysql, on_conflict=policy) as backend:
+            for start in (0, 2000):
+                there = ", ".join(f"({number}, 0)" for number in range(start, start + 300))
+                await mysql.execute(f"INSERT INTO t VALUES {there}")  # noqa: S608 - our own
+                rows = [(number, 1) for number in range(start, start + 2000)]
+                assert told(await write(backend, "id v", rows)) == expected
+            assert backend.paths == {"careful": 1, policy: 1}
+        assert await mysql.value("SELECT COUNT(*) FROM t WHERE v = 1") == (3400 if policy == "skip" else 4000)
 
     async def test_the_same_key_twice_in_a_batch(self, table: MySQLScratch) -> None:
         """In the order of their acceptance, each with its own answer."""
