@@ -57,7 +57,7 @@ format: ## Put the code in the shape that lint asks for
 docs: ## Build the reference of the interface into build/docs/
 	@$(IN) docs pdoc --docformat google --output-directory build/docs $(DOCUMENTED)
 
-bench: ## Measure side by side with the raw driver and with peers (BENCH=core, sqlite, postgres, mysql, dynamodb or imports)
+bench: ## Measure side by side with the raw driver and with peers (BENCH=core, sqlite, sqlalchemy, postgres, mysql, dynamodb or imports)
 	@$(IN) bench python -m benchmarks.$(BENCH) --size $(SIZE) $(ARGS)
 
 clean: ## Remove the environments and every cache

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bulkwriter.contract import Attempt, Doubtful, NotApplied
 from bulkwriter.errors import OutcomeUnknownError
@@ -139,3 +141,32 @@ async def test_a_lock_that_is_not_had_is_no_bad_row(database: Database) -> None:
     other.close()
     assert told(answers) == ["BackendUnavailable"] * 2
     assert all(answer.retry for answer in answers)
+
+
+@pytest.mark.parametrize("setting", [{"isolation_level": None}, {"autocommit": False}], ids=str)
+async def test_a_batch_is_one_transaction_whatever_the_drivers_own_way(
+    database: Database, setting: dict[str, Any]
+) -> None:
+    """Nothing of a batch is stored before all of it is."""
+    if "autocommit" in setting and sys.version_info < (3, 12):
+        pytest.skip("autocommit= came with Python 3.12")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{database.path}", connect_args=setting)
+    statements: list[str] = []
+
+    @sa.event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def fail_at_the_second(*arguments: Any) -> None:
+        statements.append(arguments[2])
+        if sum(sql.startswith("INSERT") for sql in statements) == 2:
+            message = "the disk is gone"
+            raise OSError(message)
+
+    try:
+        async with opened(engine) as backend:
+            plan = backend.plan("insert", ("id", "v"))
+            parts: Any = backend._parts
+            parts.statements_for("insert", plan.columns).largest = 5
+            answers = verdicts(await backend.attempt(Attempt(plan, [(n, "a") for n in range(10)])))
+    finally:
+        await engine.dispose()
+    assert set(told(answers)) == {"BackendUnavailable"}
+    assert database.read("SELECT * FROM t") == []

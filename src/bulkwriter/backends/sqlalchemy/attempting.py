@@ -81,7 +81,7 @@ class Attempting:
         looks = book is not None and book.may_know(self._attempt)
         for _ in range(_MOST_ROUNDS):
             try:
-                self._parts.begin(connection)
+                self._parts.begin(connection, writes_first=not looks and self._writes_first)
                 if looks and book is not None:
                     tombstone = book.look_up(connection, self._attempt)
                     if tombstone is not None and not tombstone.is_tombstone:
@@ -96,6 +96,12 @@ class Attempting:
                 return reply
         message = f"table {self._table}: the ledger's entry for this batch changes all the time"
         raise errors.unavailable(message, self._table)
+
+    @property
+    def _writes_first(self) -> bool:
+        """Whether nothing is asked, and nothing may be taken back, before rows are written."""
+        is_plain = self._attempt.plan.operation == "delete" or self._parts.options.on_conflict == "error"
+        return is_plain and not self._attempt.careful
 
     def _written(self, connection: sa.Connection, tombstone: Entry | None) -> Reply:
         parts, attempt = self._parts, self._attempt

@@ -67,12 +67,19 @@ class Parts:
                 await connection.execution_options(isolation_level=self.options.family.isolation)
             yield connection
 
-    def begin(self, connection: sa.Connection) -> None:
-        """Begin a transaction that holds every statement to come."""
+    def begin(self, connection: sa.Connection, *, writes_first: bool = False) -> None:
+        """Begin a transaction that holds every statement to come.
+
+        Args:
+            connection: The connection.
+            writes_first: Whether the first of them writes rows: with that, most drivers begin by themselves.
+        """
         connection.begin()
-        driver: Any = connection.connection.driver_connection
         begins = self.options.family.begins
-        if begins and not driver.in_transaction:
+        if not begins:
+            return
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction and not (writes_first and driver.isolation_level is not None):
             connection.exec_driver_sql(begins)
 
     def statements_for(self, operation: Operation, columns: tuple[str, ...]) -> Statements:
