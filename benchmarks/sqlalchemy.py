@@ -105,7 +105,9 @@ async def _on_an_engine(file: Path, work: Work) -> Sample:
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA synchronous = NORMAL").close()
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
 
     try:
         async with engine.connect() as connection:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from bulkwriter import BulkWriter, MisconfigurationError, Outcome, RowRejectedError, WriteResult
+from bulkwriter import BulkWriter, MisconfigurationError, Outcome, OutcomeUnknownError, RowRejectedError, WriteResult
 from bulkwriter.contract import Attempt, NotApplied
 from integration.attempts import told, verdicts, write
 from integration.sqlalchemy_tables import DIALECTS, Place, place_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from integration.servers.registry import Servers
 
@@ -138,6 +140,40 @@ async def test_named_work_is_stored_once(place: Place) -> None:
         assert [n for n, answer in enumerate(answers, 1) if isinstance(answer, RowRejectedError)] == [3]
         assert told(answers).count("inserted") == 9
     assert len(await place.rows()) == 9
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it was done", "after it was done"])
+async def test_with_a_ledger_a_lost_commit_is_settled(place: Place, *, after: bool) -> None:
+    """Every caller hears that its row is stored, and it is, once."""
+    async with place.engine() as engine, place.opened(engine, ledger=True) as backend:
+        lose_a_commit(engine, after=after)
+        answers = await backend.process_batch([{"id": n, "v": n} for n in range(1, 21)])
+    assert told(answers) == ["inserted"] * 20
+    assert len(await place.rows()) == 20
+
+
+async def test_without_a_ledger_a_lost_commit_is_unknown(place: Place) -> None:
+    """At once: there is nobody who could tell."""
+    async with place.engine() as engine, place.opened(engine) as backend:
+        lose_a_commit(engine, after=True)
+        answers = await backend.process_batch([{"id": n, "v": n} for n in range(1, 21)])
+    assert all(isinstance(answer, OutcomeUnknownError) for answer in answers)
+    assert len(await place.rows()) == 20
+
+
+def lose_a_commit(engine: AsyncEngine, *, after: bool) -> None:
+    """Let the next commit end in an error that says nothing, before or after it is done."""
+    dialect: Any = engine.sync_engine.dialect
+    commit = dialect.do_commit
+
+    def lost(connection: Any) -> None:
+        dialect.do_commit = commit
+        if after:
+            commit(connection)
+        message = "the line went dead"
+        raise ConnectionResetError(message)
+
+    dialect.do_commit = lost
 
 
 async def begin_with(connection: Any, place: Place, sql: str) -> None:

@@ -87,7 +87,9 @@ class TestEngine(ConformanceSuite):
 
         @sa.event.listens_for(engine.sync_engine, "connect")
         def enforce(connection: Any, _: object) -> None:
-            connection.execute("PRAGMA foreign_keys = ON").close()
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.close()
 
         yield SQLAlchemyTarget(path, engine, ITEMS)
         await engine.dispose()

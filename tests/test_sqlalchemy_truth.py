@@ -132,7 +132,9 @@ async def test_a_lock_that_is_not_had_is_no_bad_row(database: Database) -> None:
 
         @sa.event.listens_for(engine.sync_engine, "checkout")
         def impatient(connection: Any, *_: object) -> None:
-            connection.execute("PRAGMA busy_timeout = 1").close()
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 1")
+            cursor.close()
 
         other.execute("BEGIN IMMEDIATE")
         attempt = Attempt(backend.plan("insert", ("id", "v")), [(1, "a"), (2, "b")])

@@ -129,7 +129,14 @@ class Attempting:
         if self._is_given_up:
             raise given_up(self._table)
         self.is_committing = True
-        connection.commit()
+        try:
+            connection.commit()
+        except BaseException as error:
+            if self._language != "sqlite" and not errors.is_refused_commit(error, self._language):
+                # It may be in the midst of its transaction, of which whoever settles would wait for the end.
+                with contextlib.suppress(Exception):
+                    connection.invalidate()
+            raise
         self.is_committing = False
 
     def _prune(self, connection: sa.Connection) -> None:

@@ -54,17 +54,17 @@ class Batch:
     def _sent(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
         """Return the rows as the driver is given them: a column at a time, for a fraction of the time."""
         slots = self._statements.slots
-        if all(slot.bind is None for slot in slots):
+        if all(slot.is_plain for slot in slots):
             return rows
         columns = [list(column) for column in zip(*rows, strict=True)]
         for number, slot in enumerate(slots):
-            if slot.bind is not None:
+            if not slot.is_plain:
                 columns[number] = self._bound(slot, columns[number])
         return list(zip(*columns, strict=True))
 
     def _bound(self, slot: Slot, values: list[Any]) -> list[Any]:
         try:
-            return list(map(slot.sent, values))
+            return slot.sent_all(values)
         except Exception:  # noqa: BLE001 - one of them does not fit: it is found below
             return [self._bound_one(slot, place, value) for place, value in enumerate(values)]
 

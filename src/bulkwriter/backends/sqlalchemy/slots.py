@@ -31,7 +31,14 @@ class Slot:
         kind: Its type, as the dialect implements it.
     """
 
-    def __init__(self, column: sa.Column[Any], dialect: sa.Dialect) -> None:
+    def __init__(self, column: sa.Column[Any], dialect: sa.Dialect, sendable: frozenset[type] | None = None) -> None:
+        """Find out how values of a column are sent.
+
+        Args:
+            column: The column.
+            dialect: The dialect.
+            sendable: The only types of which the driver sends the values; ``None`` if it refuses others by itself.
+        """
         self.column = column
         self.name: str = column.name
         self.kind: sa.types.TypeEngine[Any] = column.type.dialect_impl(dialect)
@@ -39,6 +46,7 @@ class Slot:
         compiled = str(sa.bindparam("p", type_=column.type).compile(dialect=dialect))
         self.template: str = _PLACEHOLDER.sub(MARK, compiled, count=1)
         self._dialect = dialect
+        self._sendable = sendable
 
     def refuse_zero(self) -> None:
         """Take no 0 any more: the database would store another number."""
@@ -58,7 +66,27 @@ class Slot:
         Raises:
             Exception: The column's type does not take it.
         """
-        return value if self.bind is None else self.bind(value)
+        sent = value if self.bind is None else self.bind(value)
+        if self._sendable is not None and type(sent) not in self._sendable:
+            message = f"the driver does not know values of type {type(sent).__name__}, and would send them as text"
+            raise UnfitError(message)
+        return sent
+
+    def sent_all(self, values: list[Any]) -> list[Any]:
+        """Return values as the driver is given them, for less than one by one.
+
+        Raises:
+            Exception: The column's type does not take one of them.
+        """
+        sent = values if self.bind is None else list(map(self.bind, values))
+        if self._sendable is not None and not self._sendable.issuperset(map(type, sent)):
+            return list(map(self.sent, values))
+        return sent
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every value is given to the driver as it is."""
+        return self.bind is None and self._sendable is None
 
     def received(self, values: list[Any], coltype: Any) -> list[Any]:
         """Return values of the driver as Python is to have them.

@@ -66,7 +66,8 @@ class Statements:
         added = [] if operation == "delete" else [c for c in target.table.columns if c.name not in columns]
         self.defaults: list[PythonDefault] = [PythonDefault(column) for column in added if is_python(column)]
         self.slots: list[Slot] = [
-            Slot(column, dialect) for column in [*given, *(column for column in added if is_python(column))]
+            Slot(column, dialect, options.family.sendable)
+            for column in [*given, *(column for column in added if is_python(column))]
         ]
         if operation == "insert":
             for slot in self.slots:
