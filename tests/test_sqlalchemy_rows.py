@@ -109,6 +109,14 @@ class TestTypesAndDefaults:
         assert next(numbers) == 51
         assert [row for (row,) in database.read("SELECT id FROM t")] == [n for n in range(1, 51) if n % 10]
 
+    async def test_a_function_that_fails_rejects_its_row_alone(self, database: Database) -> None:
+        """With its error behind it."""
+        await make(database)
+        async with opened(database, Event) as backend:
+            answers = await write(backend, "subject", [("a",), (None,), ("c",)])
+        assert told(answers) == ["inserted", "InvalidValue", "inserted"]
+        assert (answers[1].column_name, type(answers[1].__cause__)) == ("length", TypeError)
+
     async def test_what_a_type_does_not_take_is_told_to_its_row_alone(self, database: Database) -> None:
         """With the column's name, the type's error behind it, and nothing of the value."""
         await make(database)
@@ -181,12 +189,14 @@ class TestBadRows:
             parts: Any = backend._parts
             begin = parts.begin
 
-            def begin_and_give_up(connection: sa.Connection) -> None:
-                begin(connection)
+            def begin_and_give_up(connection: sa.Connection, **options: Any) -> None:
+                begin(connection, **options)
                 attempt.token.give_up()
 
             parts.begin = begin_and_give_up
-            assert told(verdicts(await first)) == ["BackendUnavailable"] * 3
+            answers = verdicts(await first)
+        assert told(answers) == ["BackendUnavailable"] * 3
+        assert "given up before it was committed" in str(answers[0].error)
         assert database.read("SELECT id, n, u FROM t") == [(1, 1, 1)]
 
     async def test_a_constraint_that_waits_for_the_commit_is_told_to_its_row(self, database: Database) -> None:

@@ -172,3 +172,22 @@ async def test_a_batch_is_one_transaction_whatever_the_drivers_own_way(
         await engine.dispose()
     assert set(told(answers)) == {"BackendUnavailable"}
     assert database.read("SELECT * FROM t") == []
+
+
+async def test_batches_take_turns_on_a_connection_that_all_share() -> None:
+    """A database in memory has but one: two batches at once would commit each other's halves."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT CHECK (v <> 'bad'))")
+    async with opened(engine) as backend:
+        batches = [
+            [{"id": 100 * batch + n, "v": "bad" if n % 7 == 3 else "a"} for n in range(50)] for batch in range(8)
+        ]
+        answers = await asyncio.gather(*map(backend.process_batch, batches))
+    async with engine.connect() as connection:
+        stored = set((await connection.exec_driver_sql("SELECT id FROM t")).scalars())
+    await engine.dispose()
+    for rows, heard in zip(batches, answers, strict=True):
+        assert told(heard) == ["CheckViolation" if row["v"] == "bad" else "inserted" for row in rows]
+        assert {row["id"] for row in rows if row["v"] != "bad"} <= stored
+    assert len(stored) == sum(told(heard).count("inserted") for heard in answers)

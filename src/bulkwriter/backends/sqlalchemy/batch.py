@@ -12,6 +12,7 @@ from bulkwriter.results import DELETED, INSERTED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from bulkwriter.backends.sqlalchemy.defaults import PythonDefault
     from bulkwriter.backends.sqlalchemy.slots import Slot
     from bulkwriter.backends.sqlalchemy.statements import Statements
     from bulkwriter.contract import Reply
@@ -48,8 +49,22 @@ class Batch:
         statements = self._statements
         if not statements.defaults:
             return rows
-        columns = [default.values(rows, statements.given) for default in statements.defaults]
-        return [(*row, *more) for row, more in zip(rows, zip(*columns, strict=True), strict=True)]
+        return [
+            (*row, *[self._made(default, place, row) for default in statements.defaults])
+            for place, row in enumerate(rows)
+        ]
+
+    def _made(self, default: PythonDefault, place: int, row: tuple[Any, ...]) -> Any:
+        try:
+            return default.value(row, self._statements.given)
+        except Exception as error:  # noqa: BLE001 - it is the caller's function
+            self._put_aside(place, f"its default failed with {type(error).__name__}", default.name, error)
+            return None
+
+    def _put_aside(self, place: int, why: str, column: str, error: Exception) -> None:
+        unfit = refused(why, self._statements.target.label, column)
+        unfit.__cause__ = error.with_traceback(None)
+        self._unfit.setdefault(place, unfit)
 
     def _sent(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
         """Return the rows as the driver is given them: a column at a time, for a fraction of the time."""
@@ -75,9 +90,7 @@ class Batch:
             kind, given = type(slot.column.type).__name__, type(value).__name__
             is_told = isinstance(error, UnfitError)
             why = str(error) if is_told else f"its type {kind} does not take a value of type {given}"
-            unfit = refused(why, self._statements.target.label, slot.name)
-            unfit.__cause__ = error.with_traceback(None)
-            self._unfit.setdefault(place, unfit)
+            self._put_aside(place, why, slot.name, error)
             return None
 
     def flat(self, places: Sequence[int]) -> tuple[Any, ...]:

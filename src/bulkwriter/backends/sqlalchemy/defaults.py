@@ -30,19 +30,27 @@ class PythonDefault:
 
     Args:
         column: The column.
+
+    Attributes:
+        name: The column's name.
     """
 
     def __init__(self, column: sa.Column[Any]) -> None:
         default: Any = column.default
+        self.name: str = column.name
         self._value = default.arg
         self._is_called = default.is_callable
 
-    def values(self, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> list[Any]:
-        """Return the value for each of some rows of these columns."""
+    def value(self, row: Sequence[Any], columns: Sequence[str]) -> Any:
+        """Return the value for a row of these columns.
+
+        Raises:
+            Exception: The function's own.
+        """
         if not self._is_called:
-            return [self._value] * len(rows)
+            return self._value
         make: Callable[[Any], Any] = self._value
-        return [make(RowContext(dict(zip(columns, row, strict=True)))) for row in rows]
+        return make(RowContext(dict(zip(columns, row, strict=True))))
 
 
 def is_python(column: sa.Column[Any]) -> bool:

@@ -37,6 +37,9 @@ _ABOUT_VALUES: Final = (sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.NotSup
 
 _WRONG_AT_OPENING: Final = (sa.exc.ArgumentError, sa.exc.InvalidRequestError, sa.exc.CompileError)
 
+_LOST_IN_MIDST: Final = (sa.exc.ResourceClosedError, sa.exc.PendingRollbackError)
+"""Of the same kind as what is wrong, but about a connection that is gone."""
+
 
 class LedgerMovedError(Exception):
     """Somebody else has written the ledger's entry, or taken the place of the one that was to be replaced."""
@@ -161,7 +164,7 @@ def not_written(error: BaseException, language: Dialect, table: str, doing: str 
 
 def _failure(error: BaseException, told: Told, language: Dialect) -> tuple[type[NotWrittenError], bool]:
     if not told.code:
-        is_wrong = isinstance(error, _WRONG_AT_OPENING) and not isinstance(error, sa.exc.ResourceClosedError)
+        is_wrong = isinstance(error, _WRONG_AT_OPENING) and not isinstance(error, _LOST_IN_MIDST)
         return (MisconfigurationError if is_wrong else BackendUnavailableError), False
     if language == "sqlite":
         is_wrong = sqlite_codes.is_misconfiguration(told.code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Operation
 
 _MOST_PLANS: Final = 128
+_NO_TURNS: Final = contextlib.nullcontext()
 
 
 class Parts:
@@ -42,6 +44,9 @@ class Parts:
         self.book: Book | None = None
         self._is_ours = options.engine is None
         self._engine: AsyncEngine = options.engine or _engine(options)
+        # All that is asked of such a pool happens on one connection: two batches at once would be one transaction.
+        is_shared = isinstance(self._engine.sync_engine.pool, sa.StaticPool)
+        self._turns: asyncio.Lock | contextlib.nullcontext[None] = asyncio.Lock() if is_shared else _NO_TURNS
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
 
     async def open(self) -> None:
@@ -62,7 +67,7 @@ class Parts:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection of the engine's, set up for a batch."""
-        async with self._engine.connect() as connection:
+        async with self._turns, self._engine.connect() as connection:
             if self.options.family.isolation is not None:
                 await connection.execution_options(isolation_level=self.options.family.isolation)
             yield connection
@@ -131,6 +136,7 @@ class Parts:
                 connection.exec_driver_sql(f"EXPLAIN {sql}", (None,) * len(statements.slots))
             except sa.exc.DBAPIError as error:
                 if errors.is_row_fault(error, self.options.family.language):
+                    connection.rollback()
                     continue  # of a row of nothing but NULL
                 told = errors.not_written(error, self.options.family.language, target.label, "checking the options")
                 raise told from told.__cause__
