@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,8 +99,12 @@ async def test_a_unique_index_over_several_columns_is_a_key(database: Database) 
 async def test_a_file_that_cannot_be_opened_is_told(tmp_path: pathlib.Path) -> None:
     """As what it is, and with the table's name."""
     backend = SQLAlchemyBackend(f"sqlite+aiosqlite:///{tmp_path}/absent/x.db", "t")
+    before = set(threading.enumerate())
     with pytest.raises((MisconfigurationError, BackendUnavailableError), match="table t: opening it failed"):
         await backend.open()
+    # aiosqlite does not wait for its thread when it could not connect, and that speaks to the loop as it ends.
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join)
 
 
 async def test_an_engine_of_the_users_stays_open(database: Database) -> None:
