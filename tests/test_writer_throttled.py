@@ -180,6 +180,8 @@ class Choked(MemoryBackend):
     async def attempt(self, attempt: Attempt) -> Reply:
         """Write the first row if it is time; the first ones that come are refused as a whole."""
         now = asyncio.get_running_loop().time()
+        # So that all of them are under way before the first is refused.
+        await asyncio.sleep(0.001)
         if now == 0:
             return [NotApplied(ThrottledError("too much"))] * len(attempt.rows)
         if now < self.free_at:
