@@ -116,8 +116,8 @@ class CapacityLimit:
                     return None
                 if begins_at > now:
                     await asyncio.sleep(begins_at - now)
-                # Who comes a moment too late, since no timer is exact, keeps nobody waiting for it.
-                self._free_at = max(self._free_at, now - _MOMENT) + min(units / self.rate, _LONGEST)
+                # Who comes a little too late, since the loop is busy, keeps nobody waiting for it.
+                self._free_at = max(self._free_at, now - _PORTION) + min(units / self.rate, _LONGEST)
         finally:
             self._in_line -= units
         return begins_at
