@@ -320,7 +320,7 @@ class TestThrottling:
             (20, 80, "update", RetryPolicy()),
             (20, 80, "skip", RetryPolicy()),
             # The queue takes longer than the time that a row is tried.
-            (200, 600, "update", RetryPolicy(max_time=1)),
+            (200, 600, "update", RetryPolicy(max_attempts=100, max_time=1, max_backoff=0.05)),
             # To wait for the table overruns no attempt.
             (20, 80, "update", RetryPolicy(attempt_timeout=1)),
         ],
