@@ -1,4 +1,4 @@
-"""The conformance suite, run against SQLite by way of SQLAlchemy and aiosqlite: by URL, and on a user's engine."""
+"""The conformance suite by way of SQLAlchemy and aiosqlite: here, and so only twice, since each call is a thread's."""
 
 from __future__ import annotations
 
