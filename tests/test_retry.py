@@ -34,8 +34,8 @@ async def test_a_database_that_is_overloaded_is_left_alone_in_between() -> None:
             await writer.insert({"id": 1})
         # Half a second each, on the average.
         assert 300 < caught.value.attempts < 1200
-        # It is told when the database would be asked for the next time: a back-off later at most.
-        assert 298 < asyncio.get_running_loop().time() <= 301
+        # The row's own back-off, and then the writer's pace, may be in between when the time is over.
+        assert 298 < asyncio.get_running_loop().time() <= 302
 
 
 @virtually
