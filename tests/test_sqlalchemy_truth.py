@@ -191,3 +191,21 @@ async def test_batches_take_turns_on_a_connection_that_all_share() -> None:
         assert told(heard) == ["CheckViolation" if row["v"] == "bad" else "inserted" for row in rows]
         assert {row["id"] for row in rows if row["v"] != "bad"} <= stored
     assert len(stored) == sum(told(heard).count("inserted") for heard in answers)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("gone"), asyncio.CancelledError(), ValueError("x"), sa.exc.OperationalError("", {}, OSError())]
+)
+async def test_what_fails_after_the_commit_changes_no_answer(database: Database, error: BaseException) -> None:
+    """The ledger is pruned then: the rows are stored, whatever becomes of that, and are not sent again."""
+    async with opened(database, ledger=True) as backend:
+        parts: Any = backend._parts
+
+        def prune(_: Any) -> None:
+            raise error
+
+        parts.book.prune = prune
+        attempt = Attempt(backend.plan("insert", ("id", "v")), [(1, "a"), (2, "b")])
+        answers = verdicts(await backend.attempt(attempt))
+    assert answers == [INSERTED] * 2
+    assert database.read("SELECT id FROM t ORDER BY id") == [(1,), (2,)]

@@ -69,8 +69,8 @@ class Attempting:
                 self._reply = await connection.run_sync(self._run)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told here, while it is known how far it came
             if self._reply is not None:
-                # The connection could not be given back as it should be; what it has done is done.
-                logger.warning("table %s: giving back a connection failed with %s", self._table, type(error).__name__)
+                # The ledger could not be pruned, or the connection be given back; what is committed stays so.
+                logger.warning("table %s: what follows a commit failed with %s", self._table, type(error).__name__)
                 return self._reply
             return self._reply_after(error)
         return self._reply
@@ -92,6 +92,8 @@ class Attempting:
                 connection.rollback()
                 looks = True
             else:
+                # Before anything else is tried: it is certain from here on.
+                self._reply = reply
                 self._prune(connection)
                 return reply
         message = f"table {self._table}: the ledger's entry for this batch changes all the time"
