@@ -53,6 +53,19 @@ def missing(kind: str, *reasons: str) -> NoReturn:
     _end(kind, f"no {kind} here: {'; '.join(reasons)}. {HOW_TO_GET[kind]}")
 
 
+def built_without(origin: str, what: str) -> NoReturn:
+    """End a test of what this PostgreSQL lacks. What the wheel holds may; the system's packages have all of it.
+
+    Args:
+        origin: Where the server's binaries are from.
+        what: What it lacks.
+    """
+    message = f"this PostgreSQL ({origin}) has no {what}"
+    if origin.startswith("wheel"):
+        pytest.skip(message)
+    _end("another-postgres", message)
+
+
 def _end(kind: str, message: str) -> NoReturn:
     if kind in required():
         pytest.fail(f"{message} ({VARIABLE} requires it)", pytrace=False)

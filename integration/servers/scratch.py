@@ -58,6 +58,11 @@ class Scratch:
         """Return a table's name with the schema before it."""
         return f"{self.schema}.{table}"
 
+    @property
+    def origin(self) -> str:
+        """Where the server's binaries are from, or that nobody here knows."""
+        return self.server.installation.origin if isinstance(self.server, PostgresServer) else "an address"
+
     @contextlib.asynccontextmanager
     async def connect(self, role: Role = "writer", **options: Any) -> AsyncIterator[Any]:
         """Connect with raw asyncpg; the schema is first in the search path."""
