@@ -273,6 +273,11 @@ SERVERS = (
         tests=("integration/test_mysql_truth.py",),
     ),
     _trap(
+        "SQLAlchemy: what fails after a COMMIT undoes what its callers hear",
+        ("backends/sqlalchemy/attempting.py", "                self._reply = reply\n", ""),
+        tests=("tests/test_sqlalchemy_truth.py",),
+    ),
+    _trap(
         "DynamoDB: unprocessed items count as stored",
         (
             "backends/dynamodb/attempting.py",
