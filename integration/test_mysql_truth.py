@@ -17,6 +17,7 @@ from bulkwriter import (
     BackendUnavailableError,
     BulkWriter,
     MisconfigurationError,
+    OutcomeUnknownError,
     RetryPolicy,
     connect,
 )
@@ -298,3 +299,22 @@ async def _waits(scratch: MySQLScratch) -> bool:
     # InnoDB looks again only if nobody has asked for a tenth of a second: who asks more often sees nothing new.
     await asyncio.sleep(0.15)
     return bool(await scratch.value(waiting, role="superuser"))
+
+
+@POLICY
+@LEDGER
+async def test_a_table_that_loses_its_transactions(table: MySQLScratch, policy: Any, *, ledger: bool) -> None:
+    """What cannot be undone is unknown, although the server has an error for it; and nothing more is written."""
+    async with writing(table, on_conflict=policy, ledger=ledger) as writer:
+        rows = rows_of(100)
+        await writer.insert_many(rows[:1])
+        await table.execute("ALTER TABLE t ENGINE = MyISAM")
+        bad = {**rows[50], "v": "bad"}
+        heard = await answers_of(writer, [*rows[1:50], bad, *rows[51:]])
+        assert {type(answer) for answer in heard} == {OutcomeUnknownError}
+        assert len(await stored(table)) > 1, "nothing was left to be in doubt about"
+        with pytest.raises(MisconfigurationError, match="MyISAM"):
+            await writer.insert({"id": 1000, "v": "v"})
+        await table.execute("ALTER TABLE t ENGINE = InnoDB")
+        await writer.insert({"id": 1001, "v": "v"})
+    assert [number for number in await stored(table) if number >= 1000] == [1001]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bulkwriter.backends.mysql import driver, errors
 from bulkwriter.backends.mysql.careful import CarefulWriting
-from bulkwriter.backends.mysql.errors import LedgerMovedError
+from bulkwriter.backends.mysql.errors import LedgerMovedError, NotUndoneError
 from bulkwriter.backends.mysql.task import Task
 from bulkwriter.backends.mysql.writing import Writing
 from bulkwriter.contract import NotApplied, Uniform
@@ -106,9 +106,7 @@ class Attempting:
 
     async def _run(self, session: Session) -> Reply:
         """Write a batch, and once more if the table has turned out to be another than it was, or the work is known."""
-        tombstone: Entry | None = None
-        if self._parts.book is not None and self._parts.book.may_know(self._attempt):
-            tombstone = await self._look_up(session)
+        tombstone = await self._begin(session)
         for _ in range(_MOST_ROUNDS):
             seen = self._parts.table
             try:
@@ -133,6 +131,19 @@ class Attempting:
                 return reply
         message = f"table {self._table}: the table, or the ledger, changes all the time"
         return self._reply_after(BackendUnavailableError(message))
+
+    async def _begin(self, session: Session) -> Entry | None:
+        """Look at what must be known before anything is written; return the tombstone to be replaced, if there is one.
+
+        Raises:
+            KnownWorkError: The work has been done before.
+            MisconfigurationError: The table is no longer one that can be written to.
+        """
+        if self._parts.is_suspect:
+            await self._parts.refresh(session, self._parts.table)
+        if self._parts.book is None or not self._parts.book.may_know(self._attempt):
+            return None
+        return await self._look_up(session)
 
     async def _write(self, session: Session, tombstone: Entry | None) -> Reply:
         statements = self._parts.statements_for(self._attempt.plan)
@@ -178,6 +189,11 @@ class Attempting:
             logger.error("table %s: writing %d rows failed", self._table, len(self._attempt.rows), exc_info=error)
         # Without its traceback, which would keep the batch in memory for as long as one caller keeps its error.
         error = error.with_traceback(None)
+        if isinstance(error, NotUndoneError) and self._work is not None:
+            self._parts.is_suspect = True
+            # Nor does the ledger know: its own entry was undone. What rows had been told of before counts no more.
+            self._work.verdicts.clear()
+            return self._work.doubtful(error, can_settle=False)
         is_sent = self.session is not None and self.session.is_ending
         if is_sent and self._work is not None and errors.number_of(error) not in errors.NOT_COMMITTED:
             self.abandoned = self.session

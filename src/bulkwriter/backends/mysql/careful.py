@@ -30,8 +30,8 @@ _GROUPS: Final = (32, 6, 1)
 _WARNINGS: Final = "SHOW WARNINGS"
 
 
-class MangledError(Exception):
-    """Rows have been stored as something else than they were: all must be undone, and those be left out."""
+class AnotherPassError(Exception):
+    """All must be undone and written anew, with what is known by now."""
 
 
 class CarefulWriting:
@@ -54,12 +54,13 @@ class CarefulWriting:
 
         Raises:
             LedgerMovedError: The ledger has this identity, or no longer the tombstone whose place was to be taken.
+            NotUndoneError: What is open could not be undone.
             Error: Something is wrong that is no row's fault.
         """
         while True:
             try:
                 await self._pass()
-            except MangledError:
+            except AnotherPassError:
                 continue
             return
 
@@ -67,7 +68,7 @@ class CarefulWriting:
         """Write all rows that are not known to be mangled.
 
         Raises:
-            MangledError: Others are: there is one more pass without them, after which there are fewer to be found.
+            AnotherPassError: Others are: there is one more pass without them, after which there are fewer to be found.
         """
         task, session = self._task, self._session
         task.verdicts.clear()
@@ -81,15 +82,28 @@ class CarefulWriting:
         for size in sizes:
             pieces = await task.builder_for(self._statements).groups(task.rows, left, size, task.unfit)
             answers, warnings = await self._flight(pieces, before)
-            if before and isinstance(answers[0], Exception):
-                # What was tried before may still be open.
-                raise answers[0]
+            if before:
+                await self._check_undone(answers[0])
             task.check_begun(answers[1:before])
             left = self._judge(pieces, answers[before:], warnings)
             before = 0
             if not left:
                 break
         await self._giving_back.read(places)
+
+    async def _check_undone(self, answer: Answer | Exception) -> None:
+        """See that the ROLLBACK before this pass has undone what was open.
+
+        Raises:
+            AnotherPassError: It warned of something, of which it is too late to ask: all is undone now.
+            NotUndoneError: What was open could not be undone.
+            Error: It failed: what was tried before may still be open.
+        """
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.warnings:
+            await self._session.rollback()
+            raise AnotherPassError
 
     async def _flight(
         self, pieces: Sequence[Piece], before: int
@@ -125,7 +139,7 @@ class CarefulWriting:
 
         Raises:
             Error: Something is wrong that is no row's fault.
-            MangledError: Rows have been stored as something else.
+            AnotherPassError: Rows have been stored as something else than they were.
         """
         for answer in answers:
             if isinstance(answer, Exception) and not errors.is_row_fault(answer):
@@ -140,7 +154,7 @@ class CarefulWriting:
             else:
                 self._note(piece, answer, told)
         if len(self._mangled) > known:
-            raise MangledError
+            raise AnotherPassError
         return sorted(failed)
 
     def _note(self, piece: Piece, answer: Answer, warnings: Sequence[tuple[Any, ...]]) -> None:
@@ -163,11 +177,11 @@ class CarefulWriting:
         """Find the row that a warning is about, and whether it has been stored as something else.
 
         Raises:
-            MangledError: Rows must be looked at one by one to know.
+            AnotherPassError: Rows must be looked at one by one to know.
         """
         if not self._has_warnings:
             self._has_warnings = True
-            raise MangledError
+            raise AnotherPassError
         # A server with max_error_count = 0 keeps to itself what its warnings were.
         told = warnings or [("Warning", 0, "the server does not say what its warning is")]
         changing = [(code, said) for _, code, said in told if code not in errors.HARMLESS_WARNINGS]

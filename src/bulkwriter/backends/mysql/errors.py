@@ -38,6 +38,12 @@ HARMLESS_WARNINGS: Final = frozenset({1287, 1592, 1681, 1831, 3719, 3778, 3170})
 DUPLICATE: Final = numbers.DUPLICATE
 SEVERAL_ROWS: Final = numbers.SEVERAL_ROWS
 NOT_COMMITTED: Final = numbers.NOT_COMMITTED
+NOT_UNDONE: Final = 1196
+"""A warning at a ROLLBACK: a table was among those written to that has no transactions."""
+
+
+class NotUndoneError(Exception):
+    """What was written before a ROLLBACK stands: nobody knows which rows that are."""
 
 
 class LedgerMovedError(Exception):

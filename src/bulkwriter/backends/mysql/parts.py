@@ -36,6 +36,7 @@ class Parts:
         server: What is at the other end.
         table: The target, as it was when it was last looked up.
         book: The ledger, if there is one.
+        is_suspect: Whether the table must be looked up again before anything is written to it.
     """
 
     server: Server
@@ -45,6 +46,7 @@ class Parts:
         self.options: Options = options
         self.connections: Connections = Connections(options)
         self.book: Book | None = None
+        self.is_suspect: bool = False
         self._paths = paths
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
 
@@ -76,6 +78,7 @@ class Parts:
         """
         table = await find_table(session, self.options.table)
         await session.rollback()
+        self.is_suspect = False
         if table != self.table:
             self.table = table
             self._statements.clear()

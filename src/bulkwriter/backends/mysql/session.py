@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.mysql import driver
-from bulkwriter.backends.mysql.errors import refuse
+from bulkwriter.backends.mysql.errors import NOT_UNDONE, NotUndoneError, refuse
 from bulkwriter.backends.mysql.sql import literal
 from bulkwriter.backends.mysql.wire import Answer, Wire
 
@@ -209,12 +209,18 @@ class Session:
         """Undo what is open.
 
         Raises:
+            NotUndoneError: Not all of it could be undone.
             Error: The connection is lost, which undoes it as well.
         """
-        if not self.is_at_rest:
-            await self.run("ROLLBACK")
-            self.is_ending = False
-            self.is_at_rest = True
+        if self.is_at_rest:
+            return
+        answer = await self.run("ROLLBACK")
+        told = (await self.run("SHOW WARNINGS")).rows if answer.warnings else None
+        self.is_ending = False
+        self.is_at_rest = True
+        if any(int(code) == NOT_UNDONE for _, code, _ in told or ()):
+            message = "the table has been changed to an engine without transactions: what was written stands"
+            raise NotUndoneError(message)
 
     def drop(self) -> None:
         """Drop the connection, whatever it is doing."""
