@@ -14,7 +14,7 @@ DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test integration faults soak traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
+.PHONY: help demo test integration faults soak scorecard traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ faults: ## Bring about every fault of each server, and write what callers heard 
 
 soak: ## Write to each server for SECONDS (600) while all goes wrong by chance, and compare every answer with the table
 	@BULKWRITER_SOAK_SECONDS=$(SECONDS) $(IN) integration python -m pytest -q $(ARGS) integration/truth
+
+scorecard: ## Play the same faults to bulkwriter, its peers and loops by hand, and write docs/scorecard.md
+	@$(IN) scorecard python -m scorecard --write $(ARGS)
 
 traps: ## Plant defects that others had into a copy of the sources, and show that the tests notice each
 	@$(PYTHON) -m tools.traps $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from async_batcher.batcher import AsyncBatcher  # type: ignore[import-untyped] # it ships no types
+from async_batcher.batcher import AsyncBatcher
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
