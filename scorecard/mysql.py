@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aiomysql
 import pymysql
@@ -17,7 +17,6 @@ from scorecard import sql
 from scorecard.adapters import SQLAlchemyAdapter
 from scorecard.division import Division
 from scorecard.loops import CarefulLoop, Loop
-from scorecard.ways import Ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,10 +28,8 @@ if TYPE_CHECKING:
 _INSERT = "INSERT INTO items (id, name, amount) VALUES (%s, %s, %s)"
 
 
-class OursOnMySQL(Ours):
+class OursOnMySQL(sql.OursOnSQL):
     """A ``BulkWriter`` over a ``MySQLBackend``."""
-
-    ledger: ClassVar[bool] = False
 
     def backend(self) -> MySQLBackend:
         """Return the backend."""
@@ -41,12 +38,8 @@ class OursOnMySQL(Ours):
         return MySQLBackend(url, "items", ledger=self.ledger)
 
 
-class OursWithLedger(OursOnMySQL):
+class OursWithLedger(sql.WithLedger, OursOnMySQL):
     """The same with a ledger."""
-
-    name = "bulkwriter, `ledger=True`"
-    configured = "the same, with a ledger"
-    ledger = True
 
 
 class Adapter(SQLAlchemyAdapter):

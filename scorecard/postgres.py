@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -17,7 +17,6 @@ from scorecard import sql
 from scorecard.adapters import SQLAlchemyAdapter
 from scorecard.division import Division
 from scorecard.loops import CarefulLoop, Loop
-from scorecard.ways import Ours
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -27,22 +26,16 @@ if TYPE_CHECKING:
     from scorecard.ways import Way
 
 
-class OursOnPostgres(Ours):
+class OursOnPostgres(sql.OursOnSQL):
     """A ``BulkWriter`` over a ``PostgresBackend``."""
-
-    ledger: ClassVar[bool] = False
 
     def backend(self) -> PostgresBackend:
         """Return the backend."""
         return PostgresBackend(_url(self.place), self.place.scratch.name("items"), ledger=self.ledger)
 
 
-class OursWithLedger(OursOnPostgres):
+class OursWithLedger(sql.WithLedger, OursOnPostgres):
     """The same with a ledger."""
-
-    name = "bulkwriter, `ledger=True`"
-    configured = "the same, with a ledger"
-    ledger = True
 
 
 class Adapter(SQLAlchemyAdapter):

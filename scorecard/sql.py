@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from integration.wire import commit
 from scorecard.calls import make_row, make_rows
 from scorecard.stage import Stage
+from scorecard.ways import Ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +36,20 @@ class Place:
 
     scratch: Any
     wire: Wire
+
+
+class OursOnSQL(Ours):
+    """A ``BulkWriter`` over an SQL database."""
+
+    ledger: ClassVar[bool] = False
+
+
+class WithLedger(OursOnSQL):
+    """The same with a ledger."""
+
+    name = "bulkwriter, `ledger=True`"
+    configured = "the same, with a ledger"
+    ledger = True
 
 
 class SQLStage(Stage):
