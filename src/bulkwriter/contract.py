@@ -168,6 +168,12 @@ class Uniform(Value):
 Reply: TypeAlias = Uniform | list[Verdict]
 
 
+def is_doubtful(reply: Reply) -> bool:
+    """Whether a reply leaves open what became of any row."""
+    verdicts = [reply.verdict] if isinstance(reply, Uniform) else reply
+    return any(isinstance(verdict, Doubtful) for verdict in verdicts)
+
+
 class Capabilities(Value):
     """What a backend can do. The documentation's capability table is made of these.
 

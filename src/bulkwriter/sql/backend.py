@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bulkwriter.backend import Backend
 from bulkwriter.contract import OnConflict, Operation, Plan
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from bulkwriter.options import CommonOptions
+
+PartsT = TypeVar("PartsT")
 
 
 class KeyedPlan(Plan):
@@ -118,3 +120,25 @@ class SQLBackend(Backend):
         if os.getpid() != self._process:
             self._refuse("the backend was opened before a fork: a connection must not be shared")
         return loop
+
+
+class ServerBackend(SQLBackend, Generic[PartsT]):
+    """A backend that has connections to a server, and what it knows of the table there: its parts, while it is open.
+
+    A subclass sets ``_parts`` in ``_open``, and closes what ``_leave`` gives it.
+    """
+
+    _parts: PartsT | None = None
+
+    def _open_parts(self) -> PartsT:
+        """Return what the backend is made of, having seen that it is open, and belongs here."""
+        if self._parts is None:
+            self._refuse("the backend is not open")
+        self._check_here()
+        return self._parts
+
+    def _leave(self) -> PartsT | None:
+        """Note that the backend is closed; return what is to be let go of."""
+        parts, self._parts = self._parts, None
+        self.is_open = False
+        return parts

@@ -6,11 +6,13 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.errors import MisconfigurationError
 from bulkwriter.ledger import Entry, PruneCounter, Work, check_identity, digest_of, encode_answers
 
 if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
+    from bulkwriter.errors import NotWrittenError
     from bulkwriter.options import CommonOptions
 
 _DRAWN: Final = re.compile(r"[0-9a-f]{32}")
@@ -52,6 +54,21 @@ class BookKeeping:
         except MisconfigurationError as error:
             error.backend, error.table = self._backend, self._table
             raise
+
+    def settled(self, entry: Entry, attempt: Attempt, undone: NotWrittenError) -> Reply:
+        """Return what became of an attempt, by what the ledger has of it once nobody can add to that any more.
+
+        Args:
+            entry: The attempt's own, or the tombstone that was put in its place.
+            attempt: The attempt.
+            undone: What its callers hear if it was not committed.
+
+        Raises:
+            MisconfigurationError: It was another piece of work.
+        """
+        if entry.is_tombstone:
+            return Uniform(NotApplied(undone), len(attempt.rows))
+        return self.reply(entry, attempt)
 
     def recorded(self, attempt: Attempt, reply: Reply) -> tuple[str, str, str, int, str]:
         """Return the parameters of ``Statements.record``.

@@ -6,6 +6,7 @@ from typing import NoReturn, TypeVar
 
 from bulkwriter.contract import NotApplied
 from bulkwriter.errors import (
+    BackendUnavailableError,
     CheckViolationError,
     InvalidValueError,
     MisconfigurationError,
@@ -61,6 +62,11 @@ class Signature:
         """Return what the caller hears of a row that a trigger, or a policy, dropped without a word."""
         message = f"table {table}: the row was swallowed by a trigger: {doing} it changed nothing"
         return CheckViolationError(message, backend=self._backend, table=table)
+
+    def lost(self, table: str) -> BackendUnavailableError:
+        """Return what the callers of an attempt hear of which it was found out that it was not committed."""
+        message = f"table {table}: the connection was lost, or given up, before the commit"
+        return BackendUnavailableError(message, backend=self._backend, table=table)
 
 
 def undone(told: NotWrittenError) -> NotApplied:

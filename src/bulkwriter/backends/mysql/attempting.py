@@ -93,7 +93,7 @@ class Attempting:
         try:
             async with self._parts.connections.session() as session:
                 if self._is_given_up:
-                    return Uniform(NotApplied(lost(self._table)), len(self._attempt.rows))
+                    return Uniform(NotApplied(errors.lost(self._table)), len(self._attempt.rows))
                 self.session = session
                 try:
                     return await self._run(session)
@@ -184,7 +184,7 @@ class Attempting:
         if isinstance(error, KnownWorkError):
             return error.reply
         if isinstance(error, LedgerMovedError):
-            error = lost(self._table)
+            error = errors.lost(self._table)
         if not isinstance(error, (*driver.OPENING_ERRORS, NotWrittenError)):
             logger.error("table %s: writing %d rows failed", self._table, len(self._attempt.rows), exc_info=error)
         # Without its traceback, which would keep the batch in memory for as long as one caller keeps its error.
@@ -199,9 +199,3 @@ class Attempting:
             self.abandoned = self.session
             return self._work.doubtful(error, can_settle=self._parts.book is not None)
         return Uniform(errors.not_applied(error, self._table), len(self._attempt.rows))
-
-
-def lost(table: str) -> BackendUnavailableError:
-    """Return what the callers of an attempt hear of which it was found out that it was not committed."""
-    message = f"table {table}: the connection was lost, or given up, before the commit"
-    return BackendUnavailableError(message, backend=errors.BACKEND, table=table)

@@ -13,7 +13,7 @@ from bulkwriter.backends.mysql.settling import Settling
 from bulkwriter.backends.mysql.statements import identifying_key
 from bulkwriter.contract import Capabilities, Limits, OnConflict, Operation, Plan
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
-from bulkwriter.sql import KeyedPlan, SQLBackend
+from bulkwriter.sql import KeyedPlan, ServerBackend
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 
-class MySQLBackend(SQLBackend):
+class MySQLBackend(ServerBackend[Parts]):
     """Writes to a table of a MySQL (5.7 or later) or MariaDB (10.3 or later) database, through aiomysql.
 
     A batch is a transaction of a few multi-row INSERTs, built a column at a time, and each sent while the next one is
@@ -133,7 +133,6 @@ class MySQLBackend(SQLBackend):
             session=session,
         )
         super().__init__(self._options)
-        self._parts: Parts | None = None
 
     async def _open(self) -> None:
         parts = Parts(self._options, self.paths)
@@ -156,8 +155,7 @@ class MySQLBackend(SQLBackend):
         Args:
             force: Drop them, also those that are in use.
         """
-        parts, self._parts = self._parts, None
-        self.is_open = False
+        parts = self._leave()
         if parts is not None:
             await parts.connections.close(force=force)
 
@@ -195,9 +193,3 @@ class MySQLBackend(SQLBackend):
             NotWrittenError: The database cannot be asked now.
         """
         return await Settling(self._open_parts()).settle(attempt)
-
-    def _open_parts(self) -> Parts:
-        if self._parts is None:
-            self._refuse("the backend is not open")
-        self._check_here()
-        return self._parts

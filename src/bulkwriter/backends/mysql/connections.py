@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkwriter.backends.mysql import driver
 from bulkwriter.backends.mysql.errors import refuse
 from bulkwriter.backends.mysql.session import Session
+from bulkwriter.sql import Connecting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +38,7 @@ class Connections:
         self._options = options
         self._idle: list[Session] = []
         self._in_use: set[Session] = set()
-        self._connecting: set[asyncio.Task[Session]] = set()
+        self._connecting = Connecting(self._connected, self._keep)
         self._is_closed = False
 
     @contextlib.asynccontextmanager
@@ -62,10 +63,7 @@ class Connections:
             for session in self._in_use:
                 session.drop()
         try:
-            if self._connecting:
-                _, late = await asyncio.wait(self._connecting, timeout=_FORCED_FAREWELL if force else _FAREWELL)
-                for task in late:
-                    task.cancel()
+            await self._connecting.end(_FORCED_FAREWELL if force else _FAREWELL)
             while self._idle:
                 await _close(self._idle.pop(), force=force)
         finally:
@@ -79,27 +77,14 @@ class Connections:
             if session.is_usable:
                 return session
             session.drop()
-        return await self._connect()
+        return await self._connecting.connected()
 
-    async def _connect(self) -> Session:
-        """Connect in a task of its own: who gives up waiting leaves a connection for the next one."""
-        task = asyncio.get_running_loop().create_task(self._connected())
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(self._keep)
-            raise
-
-    def _keep(self, task: asyncio.Task[Session]) -> None:
+    def _keep(self, session: Session) -> None:
         """Keep a connection that nobody waits for any more."""
-        if task.cancelled() or task.exception() is not None:
-            return
         if self._is_closed:
-            task.result().drop()
+            session.drop()
         else:
-            self._idle.append(task.result())
+            self._idle.append(session)
 
     async def _connected(self) -> Session:
         try:

@@ -29,6 +29,7 @@ signed: Final = _signature.signed
 misconfigured: Final = _signature.misconfigured
 refuse: Final = _signature.refuse
 refused: Final = _signature.refused
+lost: Final = _signature.lost
 
 MAY_BE_STALE: Final = frozenset({1054, 1136, 1146, 1364, 1906, 3105})
 """What can be told of a table that has changed: it is looked up again."""

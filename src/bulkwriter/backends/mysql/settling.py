@@ -6,11 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from bulkwriter.backends.mysql import driver, errors
-from bulkwriter.backends.mysql.attempting import Attempting, lost
-from bulkwriter.contract import Doubtful, NotApplied, Uniform
+from bulkwriter.contract import NotApplied, Uniform, is_doubtful
 from bulkwriter.errors import NotWrittenError
 
 if TYPE_CHECKING:
+    from bulkwriter.backends.mysql.attempting import Attempting
     from bulkwriter.backends.mysql.parts import Parts
     from bulkwriter.backends.mysql.session import Session
     from bulkwriter.contract import Attempt, Reply
@@ -42,7 +42,7 @@ class Settling:
         attempting: Attempting | None = attempt.token
         if attempting is None:
             # It was given up before it had begun.
-            return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
+            return Uniform(NotApplied(errors.lost(self._table)), len(attempt.rows))
         abandoned = attempting.give_up() or attempting.abandoned
         if abandoned is not None:
             await self._end(abandoned)
@@ -50,7 +50,7 @@ class Settling:
             return await attempting.reply()
         if attempting.is_done:
             reply = await attempting.reply()
-            if not _is_doubtful(reply):
+            if not is_doubtful(reply):
                 return reply
         try:
             return await self._by_ledger(attempt)
@@ -81,11 +81,4 @@ class Settling:
             except driver.Error:
                 await session.rollback()
                 raise
-        if entry.is_tombstone:
-            return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
-        return book.reply(entry, attempt)
-
-
-def _is_doubtful(reply: Reply) -> bool:
-    verdicts = [reply.verdict] if isinstance(reply, Uniform) else reply
-    return any(isinstance(verdict, Doubtful) for verdict in verdicts)
+        return book.settled(entry, attempt, errors.lost(self._table))

@@ -13,7 +13,7 @@ from bulkwriter.backends.postgres.settling import Settling
 from bulkwriter.backends.postgres.statements import identifying_key
 from bulkwriter.contract import Capabilities, Limits, OnConflict, Operation, Plan
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
-from bulkwriter.sql import KeyedPlan, SQLBackend
+from bulkwriter.sql import KeyedPlan, ServerBackend
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
 
 
-class PostgresBackend(SQLBackend):
+class PostgresBackend(ServerBackend[Parts]):
     """Writes to a table of a PostgreSQL database, version 13 or later, through asyncpg.
 
     Plain inserts go by binary COPY; conflicts, ``returning``, row security, views, and tables with triggers that may
@@ -126,7 +126,6 @@ class PostgresBackend(SQLBackend):
             statement_cache_size=statement_cache_size,
         )
         super().__init__(self._options)
-        self._parts: Parts | None = None
 
     async def _open(self) -> None:
         parts = Parts(self._options, self.paths)
@@ -150,8 +149,7 @@ class PostgresBackend(SQLBackend):
         Args:
             force: Drop them, also those that are in use.
         """
-        parts, self._parts = self._parts, None
-        self.is_open = False
+        parts = self._leave()
         if parts is not None:
             await parts.connections.close(force=force)
 
@@ -191,9 +189,3 @@ class PostgresBackend(SQLBackend):
             NotWrittenError: The database cannot be asked now.
         """
         return await Settling(self._open_parts()).settle(attempt)
-
-    def _open_parts(self) -> Parts:
-        if self._parts is None:
-            self._refuse("the backend is not open")
-        self._check_here()
-        return self._parts

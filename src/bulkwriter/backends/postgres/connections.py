@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkwriter.backends.postgres import driver
 from bulkwriter.backends.postgres.errors import refuse
 from bulkwriter.backends.postgres.session import Session
+from bulkwriter.sql import Connecting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +40,7 @@ class Connections:
         self._idle: list[Session] = []
         self._is_closed = False
         self._in_use: set[Session] = set()
-        self._connecting: set[asyncio.Task[Session]] = set()
+        self._connecting = Connecting(self._connected, self._keep)
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_behind_a_pooler = False
 
@@ -77,17 +78,10 @@ class Connections:
         if force:
             for session in self._in_use:
                 session.drop()
-        await self._end_tasks(_FORCED_FAREWELL if force else _FAREWELL)
+        await self._connecting.end(_FORCED_FAREWELL if force else _FAREWELL, self._leaving)
         idle, self._idle = self._idle, []
         for session in idle:
             await _close(session.connection, force=force)
-
-    async def _end_tasks(self, patience: float) -> None:
-        tasks: set[asyncio.Task[Any]] = {*self._connecting, *self._leaving}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=patience)
-            for task in late:
-                task.cancel()
 
     async def _take(self) -> Session:
         while self._idle:
@@ -96,7 +90,7 @@ class Connections:
                 return session
         if self._options.pool is not None:
             return Session(await self._borrow(self._options.pool))
-        return await self._connect()
+        return await self._connecting.connected()
 
     async def _borrow(self, pool: driver.Pool) -> Connection:
         """Borrow a connection; who has opened a pool and taken all of it must not make us wait for ever."""
@@ -105,28 +99,12 @@ class Connections:
         async with asyncio.timeout(self._options.connect_timeout):
             return await pool.acquire()
 
-    async def _connect(self) -> Session:
-        """Connect in a task of its own: who gives up waiting leaves a connection for the next one.
-
-        asyncpg does not like being cancelled while it connects: it leaves errors behind that nobody can look at.
-        """
-        task = asyncio.get_running_loop().create_task(self._connected())
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(self._keep)
-            raise
-
-    def _keep(self, task: asyncio.Task[Session]) -> None:
+    def _keep(self, session: Session) -> None:
         """Keep a connection that nobody waits for any more."""
-        if task.cancelled() or task.exception() is not None:
-            return
         if self._is_closed:
-            task.result().drop()
+            session.drop()
         else:
-            self._idle.append(task.result())
+            self._idle.append(session)
 
     async def _connected(self) -> Session:
         options = self._options

@@ -24,6 +24,7 @@ signed: Final = _signature.signed
 misconfigured: Final = _signature.misconfigured
 refuse: Final = _signature.refuse
 refused: Final = _signature.refused
+lost: Final = _signature.lost
 swallowed: Final = _signature.swallowed
 
 # What can be told of a table that has changed: it is looked up again. 0A000 is COPY into a table that has got row

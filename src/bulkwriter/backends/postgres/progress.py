@@ -8,7 +8,6 @@ from bulkwriter.backends.postgres import errors
 from bulkwriter.backends.postgres.errors import RolledBackError
 from bulkwriter.backends.postgres.session import Transaction
 from bulkwriter.contract import Doubtful, NotApplied, Reply, Uniform, Verdict
-from bulkwriter.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +92,7 @@ class Progress:
     def reply_after(self, error: BaseException) -> Reply:
         """Return the verdicts of an attempt that ended with an error."""
         if self.is_doubtful(error):
-            return self._filled(Doubtful(error.with_traceback(None)), NotApplied(lost(self._table)))
+            return self._filled(Doubtful(error.with_traceback(None)), NotApplied(errors.lost(self._table)))
         self.undo()
         undone = errors.not_applied(error, self._table)
         return self._filled(undone, undone)
@@ -104,12 +103,12 @@ class Progress:
             self.commit()
         else:
             self.undo()
-        undone = NotApplied(lost(self._table))
+        undone = NotApplied(errors.lost(self._table))
         return self._filled(undone, undone)
 
     def unsettled(self, *, can_settle: bool) -> Reply:
         """Return the verdicts while, or because, it cannot be known what became of the transaction."""
-        return self._filled(Doubtful(can_settle=can_settle), NotApplied(lost(self._table)))
+        return self._filled(Doubtful(can_settle=can_settle), NotApplied(errors.lost(self._table)))
 
     def _filled(self, pending: Verdict, still_open: Verdict) -> Reply:
         if self._uniform is not None:
@@ -123,10 +122,3 @@ class Progress:
 
     def _is_pending(self, index: int) -> bool:
         return index in self._pending or self._usual is not None
-
-
-def lost(table: str) -> BackendUnavailableError:
-    """Return what the callers of an attempt hear of which it was found out that it was not committed."""
-    return BackendUnavailableError(
-        f"table {table}: the connection was lost, or given up, before the commit", backend=errors.BACKEND, table=table
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.postgres import driver, errors
-from bulkwriter.backends.postgres.progress import Progress, lost
 from bulkwriter.backends.postgres.session import INCARNATION, Transaction
 from bulkwriter.contract import NotApplied, Uniform
 
 if TYPE_CHECKING:
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.parts import Parts
+    from bulkwriter.backends.postgres.progress import Progress
     from bulkwriter.contract import Attempt, Reply
 
 _STATUS: Final = (
@@ -52,7 +52,7 @@ class Settling:
         progress: Progress | None = attempt.token
         if progress is None:
             # It was given up before it had a connection.
-            return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
+            return Uniform(NotApplied(errors.lost(self._table)), len(attempt.rows))
         try:
             async with self._parts.connections.session() as session:
                 if self._parts.book is not None:
@@ -96,5 +96,4 @@ class Settling:
         if entry.is_tombstone:
             # A COMMIT that is still on its way finds itself barred; but until it comes, its rows are locked.
             await self._end(connection, progress.transaction)
-            return Uniform(NotApplied(lost(self._table)), len(attempt.rows))
-        return book.reply(entry, attempt)
+        return book.settled(entry, attempt, errors.lost(self._table))

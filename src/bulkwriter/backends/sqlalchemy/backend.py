@@ -15,7 +15,7 @@ from bulkwriter.backends.sqlalchemy.keys import is_exact
 from bulkwriter.backends.sqlalchemy.parts import Parts
 from bulkwriter.backends.sqlalchemy.settling import Settling
 from bulkwriter.ledger import DEFAULT_RETENTION, DEFAULT_TABLE
-from bulkwriter.sql import KeyedPlan, SQLBackend
+from bulkwriter.sql import KeyedPlan, ServerBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ _FAREWELL: Final = 5.0
 _FORCED_FAREWELL: Final = 0.25
 
 
-class SQLAlchemyBackend(SQLBackend):
+class SQLAlchemyBackend(ServerBackend[Parts]):
     """Writes to a table through an ``AsyncEngine`` of SQLAlchemy 2.
 
     A batch is one transaction of multi-row statements on one of the engine's connections; the engine's events and its
@@ -115,7 +115,6 @@ class SQLAlchemyBackend(SQLBackend):
         # The same for all instances of any other backend; here it is the dialect that can, or cannot.
         mine = cast("Any", self)
         mine.capabilities, mine.limits = self._options.family.capabilities, self._options.family.limits
-        self._parts: Parts | None = None
         self._attempts: set[asyncio.Task[Reply]] = set()
 
     async def _open(self) -> None:
@@ -140,8 +139,7 @@ class SQLAlchemyBackend(SQLBackend):
         Args:
             force: Do not wait for statements that are still running.
         """
-        parts, self._parts = self._parts, None
-        self.is_open = False
+        parts = self._leave()
         if parts is None:
             return
         if self._attempts:
@@ -190,9 +188,3 @@ class SQLAlchemyBackend(SQLBackend):
             NotWrittenError: The database cannot be asked now.
         """
         return await Settling(self._open_parts()).settle(attempt)
-
-    def _open_parts(self) -> Parts:
-        if self._parts is None:
-            self._refuse("the backend is not open")
-        self._check_here()
-        return self._parts

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from bulkwriter.backends.sqlalchemy import errors
 from bulkwriter.backends.sqlalchemy.attempting import Attempting, given_up
-from bulkwriter.contract import Doubtful, NotApplied, Uniform
+from bulkwriter.contract import NotApplied, Uniform, is_doubtful
 
 if TYPE_CHECKING:
     from bulkwriter.backends.sqlalchemy.parts import Parts
@@ -70,12 +70,4 @@ class Settling:
         assert book is not None
         async with self._parts.connection() as connection:
             entry = await connection.run_sync(book.bar, attempt)
-        if entry.is_tombstone:
-            return Uniform(NotApplied(given_up(self._table)), len(attempt.rows))
-        return book.reply(entry, attempt)
-
-
-def is_doubtful(reply: Reply) -> bool:
-    """Whether a reply leaves anything open."""
-    verdicts = [reply.verdict] if isinstance(reply, Uniform) else reply
-    return any(isinstance(verdict, Doubtful) for verdict in verdicts)
+        return book.settled(entry, attempt, given_up(self._table))
