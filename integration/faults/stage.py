@@ -12,6 +12,7 @@ from integration.eventually import eventually
 
 if TYPE_CHECKING:
     from bulkwriter import BulkWriter, WriteResult
+    from bulkwriter.backend import Backend
     from bulkwriter.errors import BulkWriterError
     from bulkwriter.testing.conformance.scene import Scene
     from integration.faults.listing import Way
@@ -113,6 +114,12 @@ class Stage:
     def overrun(self) -> None:
         """Let the attempt that is under way take longer than `attempt_timeout`."""
         self._backend.overrun()
+
+    def backend(self, url: str = "", table: str = "items", **options: Any) -> Backend:
+        """Return a backend that has not been opened, and goes to the server itself, or to another address."""
+        target: Any = self.scene.target
+        made: Backend = target.directly(url, table, **options)
+        return made
 
     @property
     def _backend(self) -> Any:

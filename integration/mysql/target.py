@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pymysql
 
+from bulkwriter.backends.mysql import MySQLBackend
 from bulkwriter.testing.conformance import Target
 from integration.overrunning import OverrunningMySQL
 
@@ -32,6 +33,10 @@ class FaultTarget(Target):
         """Return a backend over the table."""
         self.made.append(OverrunningMySQL(self.url, "items", **options))
         return self.made[-1]
+
+    def directly(self, url: str = "", table: str = "items", **options: Any) -> MySQLBackend:
+        """Return a backend that goes to the server itself, or to another address."""
+        return MySQLBackend(url or self.scratch.url, table, **options)
 
     def backend_without_table(self) -> OverrunningMySQL:
         """Return a backend over no table."""

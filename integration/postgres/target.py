@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from bulkwriter.backends.postgres import PostgresBackend
 from bulkwriter.testing.conformance import Target
 from integration.overrunning import OverrunningPostgres
 
@@ -32,6 +33,10 @@ class FaultTarget(Target):
         """Return a backend over the table."""
         self.made.append(OverrunningPostgres(self.url, self.scratch.name("items"), **options))
         return self.made[-1]
+
+    def directly(self, url: str = "", table: str = "items", **options: Any) -> PostgresBackend:
+        """Return a backend that goes to the server itself, or to another address."""
+        return PostgresBackend(url or self.scratch.url, self.scratch.name(table), **options)
 
     def backend_without_table(self) -> OverrunningPostgres:
         """Return a backend over no table."""

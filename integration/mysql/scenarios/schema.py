@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.faults.scenarios import schema
 from integration.mysql.faults import fault
 from integration.mysql.scenarios.others import is_blocked, table_locked
 from integration.servers.mysql_scratch import run
@@ -14,12 +15,7 @@ if TYPE_CHECKING:
 GROUP = "The table"
 
 
-@fault(GROUP)
-async def column_added(stage: Stage) -> None:
-    """A column is added between two batches."""
-    await stage.open()
-    await stage.scratch.execute("ALTER TABLE items ADD COLUMN extra integer DEFAULT 5")
-    await stage.write()
+fault(GROUP)(schema.column_added)
 
 
 @fault(GROUP)
@@ -63,14 +59,7 @@ async def table_dropped_meanwhile(stage: Stage) -> None:
     await _meanwhile(stage, "DROP TABLE items")
 
 
-@fault(GROUP)
-async def table_made_anew(stage: Stage) -> None:
-    """The table is dropped and made anew between two batches."""
-    await stage.open()
-    stage.forget()
-    await stage.scratch.execute("DROP TABLE items")
-    await stage.create_table()
-    await stage.write()
+fault(GROUP)(schema.table_made_anew)
 
 
 async def _meanwhile(stage: Stage, sql: str) -> None:
