@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 import aiomysql
 
 from integration.servers.addresses import external_url
-from integration.servers.mysql import ROLES, MySQLServer
+from integration.servers.mysql import ROLES
 from integration.servers.mysql_binaries import NAMES, installations
+from integration.servers.mysql_process import MySQLProcess
 from integration.servers.site import Site
 from tools.servers import install_servers
 
@@ -94,7 +95,7 @@ def server_urls() -> Mapping[str, str]:
     for product, name in NAMES.items():
         address = named[product]
         if address is None:
-            server = MySQLServer(found[product], site, SETTINGS)
+            server = MySQLProcess(found[product], site, SETTINGS)
             server.revive()
             stack.callback(server.close)
             server.run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from integration.servers.addresses import external_url
-from integration.servers.postgres import PostgresServer
 from integration.servers.postgres_binaries import installations
+from integration.servers.postgres_process import PostgresProcess
 from integration.servers.site import Site
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def server_url() -> Iterator[str]:
         raise SystemExit(message)
     site = Site.make()
     try:
-        server = PostgresServer(found[0], site, SETTINGS)
+        server = PostgresProcess(found[0], site, SETTINGS)
         server.revive()
         try:
             yield server.url()

@@ -20,8 +20,8 @@ from bulkwriter import BulkWriter
 from bulkwriter.backends.dynamodb import DynamoDBBackend
 from integration.dynamodb import FakeDynamoDB
 from integration.servers.addresses import external_url
-from integration.servers.dynamodb import DynamoDBServer
 from integration.servers.dynamodb_binaries import installation
+from integration.servers.dynamodb_process import DynamoDBProcess
 from integration.servers.dynamodb_scratch import dynamodb_scratch
 from integration.servers.site import Site
 from tools.servers import install_servers
@@ -244,7 +244,7 @@ def _server() -> Iterator[Endpoint]:
         raise SystemExit(message)
     site = Site.make()
     try:
-        server = DynamoDBServer(found, site)
+        server = DynamoDBProcess(found, site)
         server.start()
         yield server
     finally:

@@ -17,12 +17,12 @@ import pytest_asyncio
 
 from integration.servers.dynamodb_providers import describe_dynamodb, provide_dynamodb
 from integration.servers.dynamodb_scratch import DynamoDBScratch, dynamodb_scratch
-from integration.servers.mysql_providers import PRODUCTS, describe_mysql, provide_mysql
+from integration.servers.mysql_providers import describe_mysql, mysql_names, provide_mysql
 from integration.servers.mysql_scratch import MySQLScratch, mysql_scratch
 from integration.servers.pgbouncer import PgBouncer, describe_pgbouncer, provide_pgbouncer
 from integration.servers.postgres_providers import describe_postgres, postgres_names, provide_postgres
 from integration.servers.registry import Servers
-from integration.servers.requirements import required
+from integration.servers.requirements import require_engine, required
 from integration.servers.scratch import Scratch, scratch
 from integration.servers.small_disk import small_disk
 from integration.servers.standby import fresh_standby
@@ -44,6 +44,7 @@ pytest.register_assert_rewrite("integration.faults.checking")
 
 def pytest_report_header() -> list[str]:
     """Say at the top of the run which servers of which version are used, and which must not be missing."""
+    require_engine()
     required_ones = f"required: {', '.join(sorted(required())) or 'none'}"
     return [describe_postgres(), describe_pgbouncer(), *describe_mysql(), describe_dynamodb(), required_ones]
 
@@ -91,9 +92,9 @@ def postgres_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[
     return lambda **settings: provide_postgres(servers, request.param, settings)
 
 
-@pytest.fixture(params=PRODUCTS)
+@pytest.fixture(params=mysql_names())
 def mysql_server(servers: Servers, request: pytest.FixtureRequest) -> AnyMySQL:
-    """A server at work: MariaDB and MySQL in turn, always both, for neither stands for the other."""
+    """A server at work: each version of MariaDB and of MySQL in turn, always both, for neither stands for the other."""
     return provide_mysql(servers, request.param)
 
 
@@ -104,7 +105,7 @@ async def mysql(mysql_server: AnyMySQL) -> AsyncIterator[MySQLScratch]:
         yield made
 
 
-@pytest.fixture(params=PRODUCTS)
+@pytest.fixture(params=mysql_names())
 def mysql_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[..., AnyMySQL]:
     """Give a server with settings of the test's choice, such as ``mysql_with(**{"max-connections": "7"})``."""
     return lambda **settings: provide_mysql(servers, request.param, settings)
@@ -150,9 +151,9 @@ def tls_postgres(servers: Servers) -> TlsPostgres:
 
 
 @pytest.fixture
-def small_disk_folder(servers: Servers) -> Iterator[Path]:
-    """The folder of a file system of a few megabytes."""
-    with small_disk(servers.site) as folder:
+def small_disk_folder(servers: Servers, postgres_server: AnyPostgres) -> Iterator[Path]:
+    """The folder of a file system of a few megabytes, for the server that ``postgres`` is on."""
+    with small_disk(servers.site, postgres_server.elsewhere) as folder:
         yield folder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from integration.servers.processes import PATIENCE
+from integration.servers.running import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -10,7 +10,7 @@ import pytest
 
 from integration.eventually import eventually
 from integration.servers.families import birth, family
-from integration.servers.mysql_providers import describe_mysql, found
+from integration.servers.mysql_providers import binaries, describe_mysql
 from integration.servers.mysql_scratch import run
 from integration.servers.small_disk import small_disk
 
@@ -135,5 +135,5 @@ async def test_a_connection_that_is_killed_is_gone(mysql: MySQLScratch) -> None:
 
 def test_mariadb_is_not_taken_for_mysql() -> None:
     """Debian calls MariaDB's server by MySQL's name as well."""
-    assert all(installation.product == product for product, installation in found().items())
-    assert len({installation.version for installation in found().values()}) == len(found())
+    assert all(installation.product == product for product, installation in binaries().items())
+    assert len({installation.version for installation in binaries().values()}) == len(binaries())

@@ -21,15 +21,15 @@ from integration.eventually import eventually
 from integration.servers.addresses import URL_VARIABLES
 from integration.servers.families import birth, family, wait_for_the_end
 from integration.servers.ports import LOOPBACK, free_port
-from integration.servers.postgres import PostgresServer
-from integration.servers.postgres_providers import found
-from integration.servers.processes import ServerError
+from integration.servers.postgres_providers import found, make_postgres
 from integration.servers.requirements import HOW_TO_GET, KINDS, missing, not_ours, required
+from integration.servers.running import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.servers.pgbouncer import PgBouncer
+    from integration.servers.postgres import PostgresServer
     from integration.servers.registry import Servers
     from integration.servers.scratch import Scratch
     from integration.servers.tls import TlsPostgres
@@ -134,10 +134,10 @@ def test_a_port_that_somebody_took_meanwhile_is_not_insisted_on(
         taken = other.getsockname()[1]
         answers = itertools.chain([taken], iter(free_port, None))
         monkeypatch.setattr("integration.servers.server.free_port", lambda: next(answers))
-        installation = next(iter(found().values()), None)
-        if installation is None:
-            missing("postgres", "no binaries were found")
-        server = PostgresServer(installation, servers.site)
+        source = next(iter(found().values()), None)
+        if source is None:
+            missing("postgres", "neither a container nor binaries were found")
+        server = make_postgres(source, servers.site)
         assert server.port != taken
         assert server.run("SELECT 1") == "1"
         server.close()

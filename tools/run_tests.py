@@ -80,8 +80,8 @@ class Run:
         )
         return {**self.environment.variables(), "BULKWRITER_TEST_LOOP": self.loop, **versions}
 
-    def start(self, arguments: Sequence[str], *, is_alone: bool) -> subprocess.CompletedProcess[str]:
-        """Run pytest and return how it went; its output goes to the terminal if the run is alone."""
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """Return what runs pytest."""
         named = [argument for argument in arguments if _suite_of(argument)]
         # A run is given its own of the tests that were named, or else all that are in its folder.
         selected = [argument for argument in arguments if _suite_of(argument) in {None, self.suite}]
@@ -91,7 +91,11 @@ class Run:
         color = "yes" if sys.stdout.isatty() else "no"
         again = ONCE_MORE if self.suite == "integration" else ()
         pytest = [str(self.environment.python), "-m", "pytest", "-o", cache, f"--color={color}", *again]
-        return run_within(LONGEST, [*pytest, *folder, *selected], self.variables, is_alone=is_alone)
+        return [*pytest, *folder, *selected]
+
+    def start(self, arguments: Sequence[str], *, is_alone: bool) -> subprocess.CompletedProcess[str]:
+        """Run pytest and return how it went; its output goes to the terminal if the run is alone."""
+        return run_within(LONGEST, self.command(arguments), self.variables, is_alone=is_alone)
 
 
 def run_within(
@@ -126,7 +130,7 @@ def main() -> int:
     runs = [run for suite in SUITES if suite in suites for run in _runs(suite, pythons, options.loop)]
     if not runs:
         sys.exit("No Python of this machine fits.")
-    _prepare(runs, options.jobs)
+    prepare(runs, options.jobs)
     if len(runs) == 1:
         return runs[0].start(arguments, is_alone=True).returncode
     results = _run_all(runs, arguments, options.jobs)
@@ -160,7 +164,12 @@ def _runs(suite: str, pythons: list[Interpreter], loops: list[str] | None) -> li
     ]
 
 
-def _prepare(runs: list[Run], jobs: int) -> None:
+def prepare(runs: list[Run], jobs: int = 1) -> None:
+    """Make what the runs need: their environments, the wheel and, where we may, servers.
+
+    Raises:
+        SystemExit: An environment could not be made.
+    """
     environments = dict.fromkeys(run.environment for run in runs)
     try:
         with alone(), ThreadPoolExecutor(jobs) as threads:

@@ -32,6 +32,18 @@ def install_servers() -> None:
         _fetch(fetch_dynamodb)
 
 
+def install_engine() -> bool:
+    """Install a container engine, if this is a machine where we may; return whether it is there."""
+    if not _may_install():
+        return False
+    needed = {"docker.io": "dockerd", "iproute2": "ip", "util-linux": "unshare"}
+    missing = [package for package, program in needed.items() if not shutil.which(program, path=_SEARCHED)]
+    if missing and _apt_get("update"):
+        _announce(f"installing {', '.join(missing)} from the system's packages")
+        _apt_get("install", "-y", "--no-install-recommends", *missing)
+    return all(shutil.which(program, path=_SEARCHED) for program in needed.values())
+
+
 def _install_packages() -> None:
     packages, is_mysql_missing = _missing_packages(), not _has_mysql()
     # The lists of a fresh machine are old, or not there at all.

@@ -1,4 +1,4 @@
-"""DynamoDB Local, a server of our own: on loopback, its tables in memory or in a temporary folder."""
+"""DynamoDB Local, a server of our own: what is the same of one from its jar and of one in a container."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 from integration.servers.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from integration.servers.dynamodb_binaries import Installation
-    from integration.servers.site import Site
+    from integration.servers.running import Running
 
 HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
@@ -25,52 +21,20 @@ HEADERS = {
 TARGET = "DynamoDB_20120810."
 """What stands before the name of an operation in ``X-Amz-Target``."""
 
-# What it is checked against is in Jetty's own jar: nothing is fetched. The numbers and flags are: read capacity to be
-# had, whether in memory, the folder for its file, whether every region and account sees the same tables, and whether
-# tables take a while to be made and dropped.
-_CONFIGURATION = """<?xml version="1.0"?>
-<!DOCTYPE Configure PUBLIC "-//Jetty//Configure//EN" "https://www.eclipse.org/jetty/configure_9_3.dtd">
-<Configure id="Server" class="org.eclipse.jetty.server.Server">
-  <Call name="addConnector">
-    <Arg>
-      <New class="org.eclipse.jetty.server.ServerConnector">
-        <Arg><Ref refid="Server"/></Arg>
-        <Set name="host">{host}</Set>
-        <Set name="port">{port}</Set>
-      </New>
-    </Arg>
-  </Call>
-  <Set name="handler">
-    <New class="com.amazonaws.services.dynamodbv2.local.server.LocalDynamoDBServerHandler">
-      <Arg>
-        <New class="com.amazonaws.services.dynamodbv2.local.server.LocalDynamoDBRequestHandler">
-          <Arg type="int">0</Arg>
-          <Arg type="boolean">{is_in_memory}</Arg>
-          <Arg>{folder}</Arg>
-          <Arg type="boolean">true</Arg>
-          <Arg type="boolean">false</Arg>
-        </New>
-      </Arg>
-      <Arg/>
-    </New>
-  </Set>
-</Configure>
-"""
-
 
 class DynamoDBServer(Server):
     """One server: started on first use, stopped and started at will.
 
     Args:
-        installation: Its jar, and the Java to run it.
-        site: Where it lives.
+        runs: The process or the container that it is to run in.
+        version: Such as ``"1.25.1"``.
         is_on_disk: Whether its tables outlive a stop or a kill; in memory they do not, and writes are faster.
     """
 
-    def __init__(self, installation: Installation, site: Site, *, is_on_disk: bool = False) -> None:
-        super().__init__(site, "dynamodb")
-        self.installation = installation.reachable(site.account, site.folder)
+    def __init__(self, runs: Running, version: str, *, is_on_disk: bool) -> None:
+        super().__init__(runs)
         self.is_on_disk = is_on_disk
+        self._version = version
 
     @property
     def label(self) -> str:
@@ -80,28 +44,19 @@ class DynamoDBServer(Server):
     @property
     def version(self) -> str:
         """Such as ``"1.25.1"``."""
-        return self.installation.version
+        return self._version
 
     @property
     def endpoint_url(self) -> str:
         """Where clients find it."""
         return f"http://{self.host}:{self.port}"
 
-    def _command(self) -> Sequence[str | Path]:
-        folder: Path | str = self._home if self.is_on_disk else ""
-        is_in_memory = "false" if self.is_on_disk else "true"
-        text = _CONFIGURATION.format(host=self.host, port=self.port, is_in_memory=is_in_memory, folder=folder)
-        configuration = self._home / "server.xml"
-        configuration.write_text(text)
-        self._site.account.own(self._home)
-        return self.installation.command(configuration)
-
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         try:
             connection.request("POST", "/", b"{}", {**HEADERS, "X-Amz-Target": f"{TARGET}ListTables"})
             return connection.getresponse().status == http.client.OK
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()

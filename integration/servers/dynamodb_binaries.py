@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # of the machine and cannot be told otherwise, and sends telemetry unless told not to.
 _MAIN = "org.eclipse.jetty.xml.XmlConfiguration"
 # A server of a test lives for minutes and is small: half the time to start, and a quarter of the memory.
-_VIRTUAL_MACHINE = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx768m")
+VIRTUAL_MACHINE = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx768m")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +36,17 @@ class Installation:
     home: Path
     version: str
 
-    def __str__(self) -> str:
-        return f"DynamoDB Local {self.version}, unpacked in the cache"
+    @property
+    def origin(self) -> str:
+        """Where it is from, for the header of the test run."""
+        return "unpacked in the cache"
 
     def command(self, configuration: Path) -> list[str | Path]:
         """Return what runs a server as a configuration of Jetty's says."""
         libraries = self.home / "DynamoDBLocal_lib"
         paths = os.pathsep.join(map(str, (self.home / "DynamoDBLocal.jar", libraries / "*")))
         own = [f"-Djava.library.path={libraries}", f"-Djava.io.tmpdir={configuration.parent}"]
-        return [self.java, *_VIRTUAL_MACHINE, *own, "-cp", paths, _MAIN, configuration]
+        return [self.java, *VIRTUAL_MACHINE, *own, "-cp", paths, _MAIN, configuration]
 
     def reachable(self, account: Account, folder: Path) -> Installation:
         """Return an installation that the account can read: other links to its files, if the way to these is closed.

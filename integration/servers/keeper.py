@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from integration.servers.engine import remove_container, remove_network
 from integration.servers.families import birth, signal_family, wait_for_the_end
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ class Keeper:
         """Hear that it is no longer mounted."""
         self._tell("-", f"mount {folder}")
 
+    def watch_container(self, name: str) -> None:
+        """See to it that a container does not outlive us."""
+        self._tell("+", f"container {name}")
+
+    def forget_container(self, name: str) -> None:
+        """Hear that it is no more."""
+        self._tell("-", f"container {name}")
+
+    def watch_network(self, name: str) -> None:
+        """See to it that a network of containers does not outlive us."""
+        self._tell("+", f"network {name}")
+
     def close(self) -> None:
         """Let it put away what is left, and wait until it has."""
         assert self._process.stdin
@@ -92,6 +105,10 @@ def _put_away(what: str) -> None:
         pid, born = rest.split(" ", 1)
         if birth(int(pid)) == born:
             wait_for_the_end(signal_family(int(pid), signal.SIGKILL))
+    elif kind == "container":
+        remove_container(rest)
+    elif kind == "network":
+        remove_network(rest)
     elif kind == "mount":
         subprocess.run(["umount", "--lazy", rest], check=False, capture_output=True)  # noqa: S603, S607 - told by us
     else:
@@ -101,8 +118,8 @@ def _put_away(what: str) -> None:
 def main() -> None:
     """Wait for the end of the pipe, and put away what is left."""
     left = _left(sys.stdin)
-    # Servers first, then what was mounted, then the folders, which are empty mount points by then.
-    for kind in ("process", "mount", "folder"):
+    # Servers first, then what joined or held them; a folder is an empty mount point by its turn.
+    for kind in ("process", "container", "network", "mount", "folder"):
         for what in left:
             if what.startswith(kind):
                 _put_away(what)

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL server for the tests comes from: an address, later containers, binaries; in this order."""
+"""Where a PostgreSQL server for the tests comes from: an address, containers, binaries; in this order."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from integration.servers.addresses import URL_VARIABLES, external_url
+from integration.servers.choosing import choose, why_no_binaries, why_no_container
 from integration.servers.external import ExternalPostgres
+from integration.servers.images import Image
 from integration.servers.postgres import PostgresServer
 from integration.servers.postgres_binaries import Installation, installations
+from integration.servers.postgres_container import PostgresContainer
+from integration.servers.postgres_process import PostgresProcess
 from integration.servers.requirements import missing, not_ours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from integration.servers.registry import Servers
+    from integration.servers.site import Site
 
 AnyPostgres: TypeAlias = PostgresServer | ExternalPostgres
 
@@ -24,9 +29,15 @@ _ANOTHER = "another-postgres"
 
 
 @functools.cache
-def found() -> dict[str, Installation]:
+def binaries() -> dict[str, Installation]:
     """Return this machine's versions of PostgreSQL, the newest first, by what tests on them are called."""
     return {f"postgres{installation.major}": installation for installation in installations()}
+
+
+@functools.cache
+def found() -> Mapping[str, Image | Installation]:
+    """Return what servers are run from, the newest version first, by what tests on them are called."""
+    return choose("postgres", binaries())
 
 
 def postgres_names() -> list[str]:
@@ -64,15 +75,24 @@ def provide_postgres(servers: Servers, name: str, settings: Mapping[str, str] | 
         return servers.get("url", lambda _: ExternalPostgres(address))
     if address:
         not_ours("postgres", URL_VARIABLES["postgres"])
-    installation = found().get(name)
-    if installation is None:
+    source = found().get(name)
+    if source is None:
         missing(name if name == _ANOTHER else "postgres", *_why_missing(name))
     key = ("postgres", name, tuple(sorted((settings or {}).items())))
-    return servers.get(key, lambda site: PostgresServer(installation, site, settings))
+    return servers.get(key, lambda site: make_postgres(source, site, settings))
+
+
+def make_postgres(
+    source: Image | Installation, site: Site, settings: Mapping[str, str] | None = None
+) -> PostgresServer:
+    """Return a new server, run from an image or from binaries."""
+    if isinstance(source, Image):
+        return PostgresContainer(source, site, settings)
+    return PostgresProcess(source, site, settings)
 
 
 def _why_missing(name: str) -> list[str]:
     if name == _ANOTHER:
         return ["only one version was found"]
-    # Containers come second in the order of providers; what starts them is not written yet.
-    return ["BULKWRITER_TEST_POSTGRES_URL is not set", "containers are not used yet", "no binaries were found"]
+    unset = f"{URL_VARIABLES['postgres']} is not set"
+    return [unset, why_no_container("postgres"), why_no_binaries("no binaries were found")]

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 from integration.servers.families import birth, signal_family, wait_for_the_end
+from integration.servers.running import PATIENCE, Running, ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from integration.servers.accounts import Account
     from integration.servers.keeper import Keeper
 
-PATIENCE = 60.0
-"""Seconds that a server is given to start or stop: a second at rest, on a machine with much else to do many."""
 
-
-class ServerError(Exception):
-    """A server did not start or stop; the end of its log is in the message."""
-
-
-class Process:
+class Process(Running):
     """A server's process, which may be started again after it has ended.
 
     Args:
@@ -52,6 +45,11 @@ class Process:
         self._born: str | None = None
 
     @property
+    def name(self) -> str:
+        """How messages call it."""
+        return str(self.command[0])
+
+    @property
     def pid(self) -> int:
         """The number of the running process.
 
@@ -59,7 +57,7 @@ class Process:
             ServerError: None runs.
         """
         if not self.is_running:
-            message = f"{self.command[0]} is not running"
+            message = f"{self.name} is not running"
             raise ServerError(message)
         assert self._process
         return self._process.pid
@@ -103,46 +101,29 @@ class Process:
     def kill(self) -> None:
         """End it and its descendants as a power cut would."""
         members = signal_family(self.pid, signal.SIGKILL)
-        self._gone()
+        self.wait_for_the_end()
         wait_for_the_end(members)
 
-    def stop(self, number: signal.Signals) -> None:
-        """Ask it to end and wait until it has; one that does not is killed.
-
-        Raises:
-            ServerError: It had to be killed.
-        """
-        if not self.is_running:
-            return
-        # A held process would not hear of it; one that has heard may be gone before it could be let go.
-        self.resume()
-        self.send(number)
-        try:
-            self._gone()
-        except subprocess.TimeoutExpired:
+    def put_away(self) -> None:
+        """End it for good; its files go with the folder they are in."""
+        if self.is_running:
+            # Nobody is going to read what a proper end would save.
             self.kill()
-            message = f"{self.command[0]} did not end within {PATIENCE} seconds"
-            raise ServerError(message) from None
-
-    def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        """Wait until it is ready to serve.
-
-        Raises:
-            ServerError: It ended, or took too long.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while not is_ready():
-            if not self.is_running or time.monotonic() > deadline:
-                message = f"{self.command[0]} did not start:\n{self.end_of_log()}"
-                raise ServerError(message)
-            time.sleep(0.01)
 
     def end_of_log(self) -> str:
         """Return the last lines it wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
-    def _gone(self) -> None:
+    def wait_for_the_end(self) -> None:
+        """Wait until it has ended.
+
+        Raises:
+            TimeoutError: It has not, for longer than ``PATIENCE``.
+        """
         assert self._process
         pid = self._process.pid
-        self._process.wait(PATIENCE)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
         self._keeper.forget_process(pid, self._born)

@@ -61,7 +61,7 @@ class Scratch:
     @property
     def origin(self) -> str:
         """Where the server's binaries are from, or that nobody here knows."""
-        return self.server.installation.origin if isinstance(self.server, PostgresServer) else "an address"
+        return self.server.origin if isinstance(self.server, PostgresServer) else "an address"
 
     @contextlib.asynccontextmanager
     async def connect(self, role: Role = "writer", **options: Any) -> AsyncIterator[Any]:

@@ -7,21 +7,20 @@ import signal
 from typing import TYPE_CHECKING, ClassVar
 
 from integration.servers.ports import LOOPBACK, free_port
-from integration.servers.processes import Process, ServerError
+from integration.servers.running import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from integration.servers.site import Site
+    from integration.servers.running import Running
 
 
 class Server(abc.ABC):
-    """One server in a temporary folder, on loopback.
+    """One server on loopback.
 
     Args:
-        site: Where it lives.
-        folder: The name of its folder there.
+        runs: The process or the container that it is to run in.
 
     Attributes:
         host: Where it listens.
@@ -31,15 +30,13 @@ class Server(abc.ABC):
     port_is_taken: ClassVar[str] = "Address already in use"
     """What its log says then."""
 
-    def __init__(self, site: Site, folder: str) -> None:
+    def __init__(self, runs: Running) -> None:
         self.host = LOOPBACK
         self.port = free_port()
-        self._site = site
-        self._home: Path = site.make_folder(folder)
         self._has_served = False
         self._is_awaited = False
         self._is_held = False
-        self._process = Process([], self._home / "log", site.account, site.keeper)
+        self._process = runs
 
     @property
     @abc.abstractmethod
@@ -53,7 +50,7 @@ class Server(abc.ABC):
 
     @abc.abstractmethod
     def _command(self) -> Sequence[str | Path]:
-        """Return the command that runs it on its port, with whatever it reads written to its folder."""
+        """Return the command that runs it, with whatever it reads written to where it reads it."""
 
     @abc.abstractmethod
     def _is_ready(self) -> bool:
@@ -124,7 +121,7 @@ class Server(abc.ABC):
 
     def revive(self) -> None:
         """Bring it back to work, whatever was done to it."""
-        # One process that runs and is not held is at work: to ask it each time would take as long as many a test.
+        # One that runs and is not held is at work: to ask it each time would take as long as many a test.
         if self._is_held and self._process.is_running:
             self.resume()
         self._is_held = False
@@ -132,6 +129,4 @@ class Server(abc.ABC):
 
     def close(self) -> None:
         """Stop it for good."""
-        if self._process.is_running:
-            # Nobody is going to read what a proper end would save.
-            self.kill()
+        self._process.put_away()

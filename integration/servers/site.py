@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import shutil
 from typing import TYPE_CHECKING
@@ -37,6 +38,15 @@ class Site:
         folder = make_folder(account)
         keeper.watch_folder(folder)
         return cls(account, folder, keeper)
+
+    @functools.cached_property
+    def network(self) -> str:
+        """The name of the network on which containers find each other; made with the first of them."""
+        from testcontainers.core.network import Network  # noqa: PLC0415 - nothing for those who have no containers
+
+        made = Network()
+        self.keeper.watch_network(made.name)
+        return made.create().name
 
     def make_folder(self, name: str, within: Path | None = None) -> Path:
         """Return a new folder that belongs to the servers' account alone."""

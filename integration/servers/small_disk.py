@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from integration.servers.processes import ServerError
 from integration.servers.requirements import missing
+from integration.servers.running import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from integration.servers.addresses import URL_VARIABLES
 from integration.servers.ports import LOOPBACK
 from integration.servers.postgres import ROLES, PostgresServer
-from integration.servers.requirements import not_ours
+from integration.servers.postgres_process import PostgresProcess
+from integration.servers.requirements import not_in_a_container, not_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +37,17 @@ def fresh_standby(servers: Servers, server: AnyPostgres) -> Iterator[PostgresSer
         made.close()
 
 
-def make_standby(primary: PostgresServer, site: Site) -> PostgresServer:
+def make_standby(primary: PostgresServer, site: Site) -> PostgresProcess:
     """Copy a running server by ``pg_basebackup``, and return its standby, not yet started.
 
     Raises:
         ServerError: It could not be copied.
     """
+    if not isinstance(primary, PostgresProcess):
+        not_in_a_container("standby")
     name, password = ROLES["superuser"]
     data = site.make_folder("standby") / "data"
     source: list[str | Path] = ["-h", LOOPBACK, "-p", str(primary.port), "-U", name, "-D", data]
     how = ["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync"]
     primary.command("pg_basebackup", *source, *how, environment={"PGPASSWORD": password})
-    return PostgresServer(primary.installation, site, primary.settings, data=data)
+    return PostgresProcess(primary.installation, site, primary.settings, data=data)

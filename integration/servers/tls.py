@@ -6,9 +6,10 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from integration.servers.postgres import PostgresServer
-from integration.servers.postgres_providers import found
-from integration.servers.requirements import missing
+from integration.servers.choosing import provider
+from integration.servers.postgres_process import PostgresProcess
+from integration.servers.postgres_providers import binaries
+from integration.servers.requirements import missing, not_in_a_container
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from integration.servers.site import Site
 
 
-class TlsPostgres(PostgresServer):
+class TlsPostgres(PostgresProcess):
     """A server that speaks TLS.
 
     Attributes:
@@ -33,8 +34,10 @@ class TlsPostgres(PostgresServer):
 
 def provide_tls_postgres(servers: Servers) -> TlsPostgres:
     """Return a server that speaks TLS, at work, or end the test with the reason why there is none."""
+    if provider() == "docker":
+        not_in_a_container("certificate")
     openssl = shutil.which("openssl")
-    able = [installation for installation in found().values() if installation.has_tls]
+    able = [installation for installation in binaries().values() if installation.has_tls]
     if not openssl or not able:
         missing("tls", "there is no OpenSSL" if able else "no PostgreSQL here was built with it")
     return servers.get("tls", lambda site: TlsPostgres(able[0], site, openssl))

@@ -100,7 +100,7 @@ async def permission_revoked(stage: Stage) -> None:
 async def _table_on_a_full_disk(stage: Stage, retry: RetryPolicy = PATIENT) -> AsyncIterator[None]:
     """Put the table on a disk of a few megabytes, open the writer, and fill the disk."""
     space = stage.scratch.schema
-    with small_disk(stage.servers.site) as folder:
+    with small_disk(stage.servers.site, stage.server.elsewhere) as folder:
         await stage.scratch.execute(f"CREATE TABLESPACE {space} LOCATION '{folder}'", role="superuser")
         await stage.scratch.execute(f"GRANT CREATE ON TABLESPACE {space} TO writer", role="superuser")
         try:
