@@ -14,10 +14,10 @@ DOCUMENTED = bulkwriter bulkwriter.backend bulkwriter.contract bulkwriter.testin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test integration faults soak scorecard traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
+.PHONY: help demo test integration integration-docker faults soak scorecard traps lint lint-style lint-format lint-types lint-surface lint-layers format docs bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Write every Unicode character from 1,000 coroutines, and check what they were told
 	@$(IN) demo python examples/unicode_table.py $(ARGS)
@@ -27,6 +27,9 @@ test: ## Run tests/ on every Python here, on asyncio, eager tasks and uvloop, an
 
 integration: ## Run integration/ alone, on real servers
 	@$(PYTHON) -m tools.run_tests --suite integration $(ARGS)
+
+integration-docker: ## Run integration/ on servers in containers (as root on Debian also where there is no engine)
+	@$(PYTHON) -m tools.containers $(ARGS)
 
 faults: ## Bring about every fault of each server, and write what callers heard into docs/*-faults.md
 	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py integration/mysql/test_faults.py

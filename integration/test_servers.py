@@ -22,7 +22,7 @@ from integration.servers.addresses import URL_VARIABLES
 from integration.servers.families import birth, family, wait_for_the_end
 from integration.servers.ports import LOOPBACK, free_port
 from integration.servers.postgres_providers import found, make_postgres
-from integration.servers.requirements import HOW_TO_GET, KINDS, missing, not_ours, required
+from integration.servers.requirements import HOW_TO_GET, KINDS, missing, not_ours, require_engine, required
 from integration.servers.running import ServerError
 
 if TYPE_CHECKING:
@@ -265,3 +265,24 @@ def test_an_unknown_name_among_the_required_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setenv("BULKWRITER_REQUIRE_SERVERS", "postgres,pgbounce")
     with pytest.raises(pytest.UsageError, match="names pgbounce; it knows all, postgres"):
         required()
+
+
+@pytest.mark.parametrize(("value", "provider"), [("docker", ""), ("postgres,docker", "local"), ("all", "docker")])
+def test_a_missing_engine_that_is_required_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch, value: str, provider: str
+) -> None:
+    """Its tests would be run on something else, and look as if they had not."""
+    monkeypatch.setenv("BULKWRITER_REQUIRE_SERVERS", value)
+    monkeypatch.setenv("BULKWRITER_TEST_PROVIDER", provider)
+    monkeypatch.setattr("integration.servers.requirements.why_no_engine", lambda: "nobody answers")
+    with pytest.raises(pytest.UsageError, match="nobody answers; BULKWRITER_REQUIRE_SERVERS requires one"):
+        require_engine()
+    monkeypatch.setattr("integration.servers.requirements.why_no_engine", lambda: None)
+    require_engine()
+
+
+def test_all_servers_need_no_engine_where_binaries_may_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one more way to have the same servers."""
+    monkeypatch.setenv("BULKWRITER_REQUIRE_SERVERS", "all")
+    monkeypatch.delenv("BULKWRITER_TEST_PROVIDER", raising=False)
+    assert required() == set(KINDS)

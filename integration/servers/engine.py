@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import socket
 import sys
 from typing import Any
+
+_DEFAULT = "unix:///var/run/docker.sock"
 
 
 class NoEngineError(Exception):
@@ -63,19 +66,33 @@ def _look() -> tuple[Any, str]:
     try:
         from docker.errors import DockerException  # noqa: PLC0415
         from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
-        from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415
+        from testcontainers.core.docker_client import DockerClient, get_docker_host  # noqa: PLC0415
     except ImportError:
         return None, "testcontainers is not installed"
     # Its own way to clean up after a killed process is one more container, of one more image; ours is the keeper.
     testcontainers_config.ryuk_disabled = True
+    address = get_docker_host() or _DEFAULT
     try:
+        _knock(address)
         client = DockerClient().client
         client.ping()
     except (DockerException, OSError) as error:
-        return None, f"no container engine answers ({error})"
+        return None, f"no container engine answers at {address} ({error})"
     if not client.api.base_url.startswith(("http+docker://", "http+unix://", "npipe://")):
         return None, "the container engine is on another machine, where loopback is another"
     return client, ""
+
+
+def _knock(address: str) -> None:
+    """Connect to an engine's socket, if it has one: the client would leave one open that nobody listens to.
+
+    Raises:
+        OSError: Nobody listens to it.
+    """
+    kind, _, path = address.partition("://")
+    if kind == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path)
 
 
 if __name__ == "__main__":
