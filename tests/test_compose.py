@@ -25,7 +25,9 @@ def has(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def let_there_be(*names: str, reason: str | None = None) -> None:
         monkeypatch.setattr(choosing, "why_no_engine", lambda: reason)
-        monkeypatch.setattr(choosing, "has_image", lambda name: name in names)
+        there = {*names}
+        monkeypatch.setattr(choosing, "has_image", there.__contains__)
+        monkeypatch.setattr(choosing, "fetch_image", there.add)
 
     for variable in (choosing.PROVIDER, choosing.PULL, *map(images.variable, SERVICES)):
         monkeypatch.delenv(variable, raising=False)

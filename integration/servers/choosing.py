@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pytest
 
-from integration.servers.engine import has_image, why_no_engine
+from integration.servers.engine import fetch_image, has_image, why_no_engine
 from integration.servers.images import Image, images
 
 if TYPE_CHECKING:
@@ -56,10 +56,15 @@ def images_at_hand(kind: str) -> dict[str, Image]:
     """Return the images of a kind that containers may be made from, the newest first, by the service's name."""
     if provider() == "local" or why_no_engine():
         return {}
-    found = [
-        image for image in images() if image.kind == kind and (os.environ.get(PULL) == "1" or has_image(image.name))
-    ]
+    found = [image for image in images() if image.kind == kind and _is_at_hand(image)]
     return {image.service: image for image in reversed(found)}
+
+
+def _is_at_hand(image: Image) -> bool:
+    if not has_image(image.name) and os.environ.get(PULL) == "1":
+        # Now, and not when a test needs it: a test has a limit of time.
+        fetch_image(image.name)
+    return has_image(image.name)
 
 
 def why_no_container(kind: str) -> str:

@@ -27,8 +27,8 @@ class DynamoDBContainer(DynamoDBServer):
     def __init__(self, image: Image, site: Site, *, is_on_disk: bool = False) -> None:
         # It sends telemetry unless told not to.
         environment = {"DDB_LOCAL_TELEMETRY": "0"}
-        runs = Container(image, site, inside=8000, outside=lambda: self.port, environment=environment)
-        super().__init__(runs, image.version, is_on_disk=is_on_disk)
+        self.container = Container(image, site, inside=8000, outside=lambda: self.port, environment=environment)
+        super().__init__(self.container, image.version, is_on_disk=is_on_disk)
 
     def _command(self) -> list[str]:
         # On disk means in the folder that it is started in.

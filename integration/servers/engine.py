@@ -44,6 +44,15 @@ def has_image(name: str) -> bool:
     return True
 
 
+def fetch_image(name: str) -> None:
+    """Let the engine fetch an image from its registry; that takes as long as it takes.
+
+    Raises:
+        docker.errors.DockerException: It cannot.
+    """
+    engine().images.pull(name)
+
+
 def remove_container(name: str) -> None:
     """Remove a container and what it wrote, running or not; nothing happens if there is none."""
     from docker.errors import NotFound  # noqa: PLC0415 - as above
