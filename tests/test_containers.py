@@ -42,7 +42,7 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """One where nothing is run, and an engine answers."""
     made = Machine()
-    monkeypatch.setattr(script, "interpreters", lambda: [Interpreter((3, 12, 1), Path("python3.12"))])
+    monkeypatch.setattr(script, "default_interpreter", lambda: Interpreter((3, 12, 1), Path("python3.12")))
     monkeypatch.setattr(script, "prepare", lambda _: None)
     monkeypatch.setattr(script, "_why_no_engine", lambda _: made.why_no_engine)
     monkeypatch.setattr(script, "install_engine", lambda: made.can_install)

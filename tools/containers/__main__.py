@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tools.containers import NO_ENGINE
 from tools.environments import ROOT
-from tools.interpreters import interpreters
+from tools.interpreters import default_interpreter
 from tools.run_tests import LONGEST, Run, prepare, run_within
 from tools.servers import install_engine
 
@@ -32,7 +32,7 @@ _APART = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--m
 
 def main(arguments: Sequence[str]) -> int:
     """Run the tests and return pytest's exit code; 1 where there is no engine, or 0 where that is allowed."""
-    run = Run.of("integration", interpreters()[-1], "asyncio")
+    run = Run.of("integration", default_interpreter(), "asyncio")
     prepare([run])
     reason = _why_no_engine(run)
     if reason is None:

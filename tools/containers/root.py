@@ -22,7 +22,7 @@ _ACCOUNTS = {
 }
 
 _LINKED = re.compile(r"(?:=> |^\s+)(/\S+) \(0x", re.MULTILINE)
-# To speak of, and never to be run.
+# What no server of the tests reads or runs, and much of it is large.
 _LEFT_OUT = {"doc", "man", "legal", "jmods", "src.zip", "llvmjit.so", "bitcode"}
 
 
