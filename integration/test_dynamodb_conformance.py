@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from bulkwriter.backend import Backend
+    from bulkwriter.backends.dynamodb.options import Transport
     from integration.servers.dynamodb_scratch import DynamoDBScratch
 
 
@@ -24,6 +25,7 @@ class DynamoDBTarget(Target):
         scratch: By which the test looks into the table.
         table: The table's name.
         client: What backends are given to write to it.
+        transport: By which they send requests.
     """
 
     generates_ids = False
@@ -34,14 +36,15 @@ class DynamoDBTarget(Target):
     wrong_type = None
     too_large = "x" * 410_000
 
-    def __init__(self, scratch: DynamoDBScratch, table: str, client: Any) -> None:
+    def __init__(self, scratch: DynamoDBScratch, table: str, client: Any, transport: Transport) -> None:
         self._scratch = scratch
+        self._transport = transport
         self._table = table
         self._client = client
 
     def backend(self, **options: Any) -> Backend:
         """Return a backend over the table."""
-        return DynamoDBBackend(self._client, self._table, **options)
+        return DynamoDBBackend(self._client, self._table, transport=self._transport, **options)
 
     def backend_without_table(self) -> Backend:
         """Return a backend over a table that nobody has made."""
@@ -52,15 +55,23 @@ class DynamoDBTarget(Target):
         return await self._scratch.rows(self._table)
 
 
-class TestDynamoDBBackend(ConformanceSuite):
-    """Through a client of the user's own, on DynamoDB Local.
+class TestDirect(ConformanceSuite):
+    """By requests of the backend's own, with a client of the user's, on DynamoDB Local.
 
     A session makes the same client for each backend, which takes it longer than most of these tests.
     """
+
+    transport: Transport = "direct"
 
     @pytest.fixture
     async def target(self, dynamodb: DynamoDBScratch) -> AsyncIterator[Target]:
         """Return a fresh table."""
         table = await dynamodb.create(partition="id:N")
         async with client_to(dynamodb.server.endpoint_url) as client:
-            yield DynamoDBTarget(dynamodb, table, client)
+            yield DynamoDBTarget(dynamodb, table, client, self.transport)
+
+
+class TestThroughTheClient(TestDirect):
+    """By the client's own."""
+
+    transport = "client"

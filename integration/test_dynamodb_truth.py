@@ -41,6 +41,7 @@ from integration.servers.dynamodb_scratch import dynamodb_scratch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bulkwriter.backends.dynamodb.options import Transport
     from integration.dynamodb.proxy import Fault
     from integration.servers.dynamodb_providers import AnyDynamoDB
     from integration.servers.dynamodb_scratch import DynamoDBScratch
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 RUNS = int(os.environ.get("BULKWRITER_TEST_DYNAMODB_RUNS", "100"))
 LOCAL_RUNS = int(os.environ.get("BULKWRITER_TEST_DYNAMODB_LOCAL_RUNS", "20"))
-PORTIONS = 10
+PORTIONS = 5
 """Tests that the runs are shared out among, so that a failure names its own."""
 
 QUICK = RetryPolicy(max_attempts=1_000_000, max_time=40, initial_backoff=0.0005, max_backoff=0.005)
@@ -65,15 +66,17 @@ class Stage:
         proxy: Before the fake or DynamoDB Local.
         scratch: By which the test looks into its tables, behind the proxy.
         client: Given to backends.
+        transport: Who makes the requests.
     """
 
     proxy: FaultProxy
     scratch: DynamoDBScratch
     client: Any
+    transport: Transport
 
 
 @contextlib.asynccontextmanager
-async def before_the_fake() -> AsyncIterator[Stage]:
+async def before_the_fake(transport: Transport) -> AsyncIterator[Stage]:
     """Set the stage before the fake."""
     async with (
         FakeDynamoDB() as server,
@@ -81,38 +84,40 @@ async def before_the_fake() -> AsyncIterator[Stage]:
         FaultProxy(server.answer) as proxy,
         client_to(proxy.endpoint_url) as client,
     ):
-        yield Stage(proxy, scratch, client)
+        yield Stage(proxy, scratch, client, transport)
 
 
 @contextlib.asynccontextmanager
-async def before_a_server(server: AnyDynamoDB) -> AsyncIterator[Stage]:
+async def before_a_server(server: AnyDynamoDB, transport: Transport) -> AsyncIterator[Stage]:
     """Set the stage before a server."""
     async with (
         dynamodb_scratch(server) as scratch,
         FaultProxy(forward_to(server.endpoint_url)) as proxy,
         client_to(proxy.endpoint_url) as client,
     ):
-        yield Stage(proxy, scratch, client)
+        yield Stage(proxy, scratch, client, transport)
 
 
-@pytest.fixture
-async def fake() -> AsyncIterator[Stage]:
-    """The fake behind a proxy."""
-    async with before_the_fake() as made:
+@pytest.fixture(params=["client", "direct"])
+async def fake(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """The fake behind a proxy, written to in each way."""
+    async with before_the_fake(request.param) as made:
         yield made
 
 
-@pytest.fixture
-async def local(dynamodb_server: AnyDynamoDB) -> AsyncIterator[Stage]:
-    """DynamoDB Local behind a proxy."""
-    async with before_a_server(dynamodb_server) as made:
+@pytest.fixture(params=["client", "direct"])
+async def local(request: pytest.FixtureRequest, dynamodb_server: AnyDynamoDB) -> AsyncIterator[Stage]:
+    """DynamoDB Local behind a proxy, written to in each way."""
+    async with before_a_server(dynamodb_server, request.param) as made:
         yield made
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=[("fake", "client"), ("local", "client"), ("local", "direct")], ids=", ".join)
 async def stage(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterator[Stage]:
     """Each in turn."""
-    async with before_the_fake() if request.param == "fake" else before_a_server(provide_dynamodb(servers)) as made:
+    where, transport = request.param
+    staged = before_the_fake(transport) if where == "fake" else before_a_server(provide_dynamodb(servers), transport)
+    async with staged as made:
         yield made
 
 
@@ -122,8 +127,9 @@ async def writing(stage: Stage, table: str, *, retry: RetryPolicy = QUICK, **opt
     writer_options = {
         name: options.pop(name) for name in ("concurrency", "max_batch_size", "coalesce") if name in options
     }
-    backend = DynamoDBBackend(stage.client, table, **options)
+    backend = DynamoDBBackend(stage.client, table, **{"transport": stage.transport, **options})
     async with BulkWriter[Any](backend, retry=retry, **writer_options) as writer:
+        assert backend.transport == stage.transport
         yield writer
 
 
@@ -158,14 +164,14 @@ class TestByChance:
     @pytest.mark.timeout(3600)
     @pytest.mark.parametrize("portion", range(PORTIONS))
     async def test_the_fake_ends_as_callers_were_told(self, fake: Stage, portion: int) -> None:
-        """Thousands of short runs."""
-        for seed in range(portion, RUNS, PORTIONS):
+        """Thousands of short runs, in each way half of them."""
+        for seed in range(2 * portion + (fake.transport == "direct"), RUNS, 2 * PORTIONS):
             await _run(fake, seed)
 
     @pytest.mark.timeout(3600)
     async def test_dynamodb_local_ends_as_callers_were_told(self, local: Stage) -> None:
         """Fewer, on the real rules."""
-        for seed in range(LOCAL_RUNS):
+        for seed in range(local.transport == "direct", LOCAL_RUNS, 2):
             await _run(local, seed)
 
 
@@ -175,7 +181,7 @@ async def _run(stage: Stage, seed: int) -> None:
     on_conflict = chance.choice(POLICIES)
     table = await stage.scratch.create()
     retry = chance.choice([QUICK, QUICK, HASTY])
-    options = {"concurrency": chance.choice([1, 3, 16]), "max_batch_size": chance.choice([1, 3, 25])}
+    options: dict[str, Any] = {"concurrency": chance.choice([1, 3, 16]), "max_batch_size": chance.choice([1, 3, 25])}
     try:
         async with writing(stage, table, retry=retry, on_conflict=on_conflict, **options) as writer:
             stage.proxy.chances = _drawn_chances(chance)

@@ -41,7 +41,7 @@ class Service:
         self.asked: list[dict[str, Any]] = []
         self.has_been_asked = asyncio.Event()
 
-    async def batch(self, body: bytes) -> Any:
+    async def send(self, operation: str, body: bytes) -> Any:  # noqa: ARG002 - the body tells
         """Answer a request."""
         self.asked.append(json.loads(body))
         self.has_been_asked.set()
@@ -52,8 +52,6 @@ class Service:
         if isinstance(answer, BaseException):
             raise answer
         return answer
-
-    put = delete = batch
 
 
 class Scene:

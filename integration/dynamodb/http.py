@@ -49,11 +49,13 @@ class Answer:
         status: The status of HTTP.
         body: The content.
         is_truncated: Whether the connection ends in the midst of the content.
+        is_corrupted: Whether a byte of it has been changed on its way, as its checksum tells.
     """
 
     status: int
     body: bytes
     is_truncated: bool = False
+    is_corrupted: bool = False
 
     def encoded(self) -> bytes:
         """Return it as it is sent."""
@@ -62,7 +64,7 @@ class Answer:
             f"HTTP/1.1 {self.status} -\r\n"
             "Content-Type: application/x-amz-json-1.0\r\n"
             f"Content-Length: {len(self.body)}\r\n"
-            f"x-amz-crc32: {zlib.crc32(self.body)}\r\n\r\n"
+            f"x-amz-crc32: {zlib.crc32(self.body) ^ self.is_corrupted}\r\n\r\n"
         )
         sent = self.body[: len(self.body) // 2] if self.is_truncated else self.body
         return head.encode() + sent

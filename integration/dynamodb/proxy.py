@@ -26,6 +26,7 @@ Fault = Literal[
     "reset_before",
     "reset_after",
     "truncated",
+    "corrupted",
     "slow",
 ]
 """What may happen to a request, or in its stead. ``before`` and ``after`` are before and after it was applied."""
@@ -52,6 +53,7 @@ class Chances:
     reset_before: float = 0.0
     reset_after: float = 0.0
     truncated: float = 0.0
+    corrupted: float = 0.0
     slow: float = 0.0
     seconds: float = 0.01
     share: float = 0.5
@@ -135,6 +137,8 @@ class FaultProxy(HttpServer):
                 return _refused(500, "InternalServerError")
             case "truncated":
                 return dataclasses.replace(answer, is_truncated=True)
+            case "corrupted":
+                return dataclasses.replace(answer, is_corrupted=True)
             case "slow":
                 await asyncio.sleep(self._chance.uniform(0, self.chances.seconds))
                 return answer

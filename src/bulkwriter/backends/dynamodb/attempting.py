@@ -136,7 +136,7 @@ class Attempting:
     async def _batch(self, rows: list[Row]) -> None:
         """Put and delete items in one request."""
         try:
-            answer = await self._parts.sender.batch(self._parts.bodies.batch(rows))
+            answer = await self._parts.sender.send("BatchWriteItem", self._parts.bodies.batch(rows))
             left = self._left_of(rows, answer["UnprocessedItems"])
         except Exception as error:  # noqa: BLE001 - whatever it is, each row has its verdict
             if self._is_again and len(rows) > 1 and errors.is_row_fault(error):
@@ -170,12 +170,12 @@ class Attempting:
         (row,), parts = rows, self._parts
         try:
             if row.is_delete:
-                await parts.sender.delete(parts.bodies.delete(row))
+                await parts.sender.send("DeleteItem", parts.bodies.delete(row))
                 self._verdicts[row] = DELETED
             elif parts.options.on_conflict == "update":
-                self._verdicts[row] = self._replaced(await parts.sender.put(parts.bodies.put(row)))
+                self._verdicts[row] = self._replaced(await parts.sender.send("PutItem", parts.bodies.put(row)))
             else:
-                await parts.sender.put(parts.bodies.put_new(row))
+                await parts.sender.send("PutItem", parts.bodies.put_new(row))
                 self._verdicts[row] = INSERTED
         except Exception as error:  # noqa: BLE001 - as above
             if errors.code_of(error) == errors.CONFLICT:

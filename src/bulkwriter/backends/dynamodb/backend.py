@@ -35,6 +35,7 @@ class DynamoDBBackend(Backend):
     The backend belongs to the event loop on which it was opened, and does not survive a fork.
 
     Attributes:
+        transport: Who makes the requests, ``"client"`` or ``"direct"``; known from ``open`` on.
         paths: ``"batch"`` attempts, by ``BatchWriteItem``; ``"single"`` ones, with a put of its own for each row; and
             ``"careful"`` ones, in which each row of a batch that was refused was sent by itself.
     """
@@ -78,6 +79,7 @@ class DynamoDBBackend(Backend):
         connect_timeout: float = 5.0,
         read_timeout: float = 10.0,
         max_connections: int = 64,
+        transport: opt.Transport = "auto",
     ) -> None:
         """Check the options; nothing is opened.
 
@@ -103,6 +105,11 @@ class DynamoDBBackend(Backend):
             connect_timeout: Seconds that connecting may take.
             read_timeout: Seconds to wait for an answer.
             max_connections: Requests at once. A client of the user's has its own number.
+            transport: Who makes the requests. ``"client"``: the client, which takes it several times as long.
+                ``"direct"``: the backend, which signs them by the client's credentials, as the client does, and sends
+                them over connections like the client's; it is refused where that would leave out what somebody has
+                added to the client. ``"auto"``: the backend, wherever it is certain that nothing is left out, and
+                else the client.
 
         Raises:
             MisconfigurationError: An option is wrong; the message says what would be right.
@@ -125,10 +132,12 @@ class DynamoDBBackend(Backend):
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             max_connections=max_connections,
+            transport=transport,
         )
         self.table: str = self._options.table
         self.columns: tuple[str, ...] | None = self._options.columns
         self.on_conflict: OnConflict = self._options.on_conflict
+        self.transport: opt.Transport = self._options.transport
         self._opening = asyncio.Lock()
         self._parts: Parts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -158,6 +167,7 @@ class DynamoDBBackend(Backend):
             self._parts = parts
             self._loop, self._process = asyncio.get_running_loop(), os.getpid()
             self.key_columns: tuple[str, ...] = parts.table.key_names
+            self.transport = parts.transport
             self.is_open: bool = True
 
     async def close(self, *, force: bool = False) -> None:  # noqa: ARG002 - nothing is waited for

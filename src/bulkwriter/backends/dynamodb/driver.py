@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import ssl
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiobotocore.client import AioBaseClient
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import exceptions as boto
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 ServiceError: type[Exception] = boto.ClientError
 """Whatever DynamoDB answers with another status than 200."""
 
-_NEVER_SENT: Final[tuple[type[Exception], ...]] = (boto.ConnectTimeoutError, boto.ProxyConnectionError)
+
+class NotConnectedError(boto.EndpointConnectionError):  # type: ignore[misc]
+    """There is no connection: no byte of a request was sent."""
+
+
+_NEVER_SENT: Final[tuple[type[Exception], ...]] = (
+    boto.ConnectTimeoutError,
+    boto.ProxyConnectionError,
+    NotConnectedError,
+)
 
 _WRONG: Final[tuple[type[Exception], ...]] = (
     boto.NoCredentialsError,
@@ -40,6 +54,9 @@ _RENEWING: Final[tuple[type[Exception], ...]] = (
 """Credentials could not be had now; whoever gives them out may have a bad moment."""
 
 
+_PORTS: Final = {"http": 80, "https": 443}
+
+
 class Events(Protocol):
     """Where a client says what it is about to do."""
 
@@ -48,6 +65,49 @@ class Events(Protocol):
 
     def unregister(self, event_name: str, handler: Callable[..., Any], unique_id: str) -> None:
         """Have it called no more."""
+
+
+class Credentials(Protocol):
+    """By which a request is signed."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+
+class Signed(Protocol):
+    """What signs a request as a client does."""
+
+    credentials: Credentials | None
+
+
+class Signer(Protocol):
+    """What gives out the credentials of a client, and renews them in time."""
+
+    async def get_auth_instance(self, signing_name: str, region_name: str, signature_version: str) -> Signed:
+        """Return what signs a request that is sent now."""
+
+
+class Response(Protocol):
+    """An answer as it came."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: Awaitable[bytes]
+
+
+class HttpSession(Protocol):
+    """A client's connections: with its proxies, certificates and timeouts, and its errors."""
+
+    async def send(self, request: Any) -> Response:
+        """Send a request that is signed."""
+
+
+class Exceptions(Protocol):
+    """The errors of a client."""
+
+    def from_code(self, code: str) -> Callable[[Mapping[str, Any], str], Exception]:
+        """Return the class of an error that the service tells by this code."""
 
 
 class Meta(Protocol):
@@ -63,6 +123,7 @@ class Client(Protocol):
     """A client for DynamoDB. Its answers are those of boto3's."""
 
     meta: Meta
+    exceptions: Exceptions
 
     async def describe_table(self, **request: Any) -> Mapping[str, Any]:
         """Return what the service knows of a table."""
@@ -75,6 +136,22 @@ class Client(Protocol):
 
     async def delete_item(self, **request: Any) -> Mapping[str, Any]:
         """Delete one."""
+
+
+class UsualConnections(NamedTuple):
+    """How a client connects that has no more to it.
+
+    Attributes:
+        context: By which certificates are verified; ``None`` without TLS.
+        connect_timeout: Seconds that connecting may take.
+        read_timeout: Seconds to wait for an answer.
+        keeps_alive: Whether the system looks after connections that are idle.
+    """
+
+    context: ssl.SSLContext | None
+    connect_timeout: float | None
+    read_timeout: float | None
+    keeps_alive: bool
 
 
 def is_client(given: object) -> bool:
@@ -117,6 +194,87 @@ def retries_by_itself(client: Client) -> bool:
 def connections_of(client: Client) -> int:
     """Return how many connections a client has at most."""
     return int(client.meta.config.max_pool_connections)
+
+
+def handlers_of(client: Client, event: str) -> Sequence[Any] | None:
+    """Return the functions that a client calls of an event; ``None`` if that cannot be seen.
+
+    A client does not tell. So this looks where botocore keeps them, and whoever asks must be content with ``None``.
+    """
+    handlers = getattr(getattr(client.meta.events, "_emitter", None), "_handlers", None)
+    search = getattr(handlers, "prefix_search", None)
+    return None if search is None else list(search(event))
+
+
+def registrations(client: Client) -> object:
+    """Return an object that is another one after a function was registered with a client, or taken back."""
+    return getattr(getattr(client.meta.events, "_emitter", None), "_lookup_cache", None)
+
+
+def host_of(url: str) -> str:
+    """Return the host that a request to a URL names: with its port, unless that is the scheme's own."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else f"{parts.hostname}"
+    return host if parts.port in {None, _PORTS.get(parts.scheme)} else f"{host}:{parts.port}"
+
+
+def not_connected(url: str, error: Exception) -> Exception:
+    """Return what is raised where nothing can be connected to."""
+    return NotConnectedError(endpoint_url=url, error=error)
+
+
+def connect_timeout(url: str, error: Exception) -> Exception:
+    """Return what is raised where connecting takes too long."""
+    told: Exception = boto.ConnectTimeoutError(endpoint_url=url, error=error)
+    return told
+
+
+def read_timeout(url: str) -> Exception:
+    """Return what is raised where no answer comes."""
+    error: Exception = boto.ReadTimeoutError(endpoint_url=url)
+    return error
+
+
+def connection_closed(url: str, error: Exception | None) -> Exception:
+    """Return what is raised where a connection ends before the answer does."""
+    told: Exception = boto.ConnectionClosedError(endpoint_url=url, error=error)
+    return told
+
+
+def bad_answer(error: Exception) -> Exception:
+    """Return what is raised of an answer that is none."""
+    told: Exception = boto.HTTPClientError(error=error)
+    return told
+
+
+def usual_connections(client: Client, http_session: object, url: str) -> UsualConnections | None:
+    """Return how a client connects; ``None`` if there is more to that than is usual, or it cannot be seen."""
+    config = client.meta.config
+    has_more = config.proxies or get_environ_proxies(url) or config.client_cert or vars(http_session).get("send")
+    has_more = has_more or not set(config.connector_args or ()) <= {"keepalive_timeout"}
+    if has_more or type(http_session) is not AIOHTTPSession:
+        return None
+    context = None
+    if url.startswith("https:"):
+        verify = getattr(http_session, "_verify", None)
+        authorities = get_cert_path(verify) if verify else None
+        if not isinstance(authorities, str):
+            # Nothing is verified, which is for the client alone to do.
+            return None
+        context = ssl.create_default_context(cafile=authorities)
+    return UsualConnections(context, config.connect_timeout, config.read_timeout, bool(config.tcp_keepalive))
+
+
+def no_credentials() -> Exception:
+    """Return what a client raises that has none."""
+    error: Exception = boto.NoCredentialsError()
+    return error
+
+
+def wrong_checksum(expected: int, actual: int) -> Exception:
+    """Return what a client raises of an answer that has been changed on its way."""
+    error: Exception = boto.ChecksumError(checksum_type="crc32", expected_checksum=expected, actual_checksum=actual)
+    return error
 
 
 def was_never_sent(error: BaseException) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from bulkwriter.backends.dynamodb import driver
 from bulkwriter.backends.dynamodb.errors import BACKEND
 from bulkwriter.contract import OnConflict
 from bulkwriter.options import OptionCheck
+
+Transport: TypeAlias = Literal["auto", "client", "direct"]
 
 _NEVER: Final = {
     "update_columns": "a put replaces the whole item, so update_columns cannot be honoured",
@@ -34,6 +36,7 @@ class Options:
     connect_timeout: float
     read_timeout: float
     max_connections: int
+    transport: Transport
 
     @property
     def is_single(self) -> bool:
@@ -59,6 +62,7 @@ def checked(
     connect_timeout: object,
     read_timeout: object,
     max_connections: object,
+    transport: object,
 ) -> Options:
     """Check everything that can be checked without the service.
 
@@ -96,6 +100,7 @@ def checked(
         connect_timeout=check.seconds("connect_timeout", connect_timeout, may_be_zero=False),
         read_timeout=check.seconds("read_timeout", read_timeout, may_be_zero=False),
         max_connections=_count(check, "max_connections", max_connections),
+        transport=cast("Transport", check.word("transport", transport, get_args(Transport))),
     )
     _check_client(check, options)
     return options

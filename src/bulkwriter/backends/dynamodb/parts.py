@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.dynamodb import driver
 from bulkwriter.backends.dynamodb.bodies import Bodies
+from bulkwriter.backends.dynamodb.bypassing import what_is_bypassed
+from bulkwriter.backends.dynamodb.direct import DirectSender, connections_like
 from bulkwriter.backends.dynamodb.errors import refuse
+from bulkwriter.backends.dynamodb.example import watched
 from bulkwriter.backends.dynamodb.limit import CapacityLimit
-from bulkwriter.backends.dynamodb.sending import Sender
+from bulkwriter.backends.dynamodb.sending import ClientSender
 from bulkwriter.backends.dynamodb.target import Table, describe
 from bulkwriter.contract import Plan
 
 if TYPE_CHECKING:
-    from bulkwriter.backends.dynamodb.options import Options
+    from bulkwriter.backends.dynamodb.driver import Client
+    from bulkwriter.backends.dynamodb.example import Example
+    from bulkwriter.backends.dynamodb.options import Options, Transport
+    from bulkwriter.backends.dynamodb.sending import Sender
+
+logger: logging.Logger = logging.getLogger("bulkwriter.dynamodb")
 
 
 class Parts:
@@ -28,6 +37,7 @@ class Parts:
     Attributes:
         table: The target.
         sender: What sends requests.
+        transport: Who makes them.
         bodies: What makes them.
         most_requests: How many may be under way at once: one for each connection that the client has.
         connections: Lets as many requests go at once as the client has connections.
@@ -37,6 +47,7 @@ class Parts:
 
     table: Table
     sender: Sender
+    transport: Transport = "client"
     bodies: Bodies
     most_requests: int
     connections: asyncio.Semaphore
@@ -56,7 +67,8 @@ class Parts:
         """
         options = self.options
         client = options.client or await self._own.enter_async_context(self._new_client())
-        self.table = await describe(client, options.table)
+        with watched(client) as example:
+            self.table = await describe(client, options.table)
         wanted = options.conflict_columns
         if wanted is not None and set(wanted) != set(self.table.key_names):
             refuse(f"conflict_columns must be the table's key ({', '.join(self.table.key_names)})", options.table)
@@ -67,12 +79,30 @@ class Parts:
         self.most_requests = driver.connections_of(client)
         self.connections = asyncio.Semaphore(self.most_requests)
         self.limit = CapacityLimit()
-        self.sender = Sender(client, options.table, key)
-        self._own.callback(self.sender.close)
+        by_client = ClientSender(client, options.table, key)
+        self._own.callback(by_client.close)
+        self.sender = await self._sender(client, example, by_client)
 
     async def close(self) -> None:
         """Close the client, unless it is the user's."""
         await self._own.aclose()
+
+    async def _sender(self, client: Client, example: Example, by_client: ClientSender) -> Sender:
+        """Return what sends requests: directly, where that is wanted and leaves nothing of the client's out."""
+        wanted = self.options.transport
+        if wanted == "client":
+            return by_client
+        bypassed = await what_is_bypassed(client, example)
+        if bypassed is None:
+            own = await connections_like(client, example)
+            direct = DirectSender(client, example, by_client, own)
+            self._own.callback(direct.close)
+            self.transport = "direct"
+            return direct
+        if wanted == "direct":
+            refuse(f'transport="direct" would leave out what the client does: {bypassed}', self.options.table)
+        logger.info("table %s is written to through the client: %s", self.options.table, bypassed)
+        return by_client
 
     def count(self, path: str) -> None:
         """Count an attempt."""

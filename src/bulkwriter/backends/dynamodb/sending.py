@@ -9,22 +9,40 @@ from __future__ import annotations
 
 import contextvars
 import io
-from typing import TYPE_CHECKING, Any, Final
+import zlib
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, get_args
+
+from bulkwriter.backends.dynamodb import driver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bulkwriter.backends.dynamodb.driver import Client
 
+Operation: TypeAlias = Literal["BatchWriteItem", "PutItem", "DeleteItem"]
+
+OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
+
 _body: Final[contextvars.ContextVar[bytes | None]] = contextvars.ContextVar("bulkwriter_dynamodb_body", default=None)
 
-_LONG: Final = 2**20
+_is_ours: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("bulkwriter_dynamodb_is_ours", default=False)
 
-_OPERATIONS: Final = ("BatchWriteItem", "PutItem", "DeleteItem")
+LONG: Final = 2**20
+"""Bytes, beyond which a body is not sent in one piece."""
 
 
-class Sender:
-    """Sends writes to one table.
+class Sender(Protocol):
+    """Sends writes to one table. It raises what a client raises."""
+
+    async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
+        """Send a request, and return its answer."""
+
+    def close(self) -> None:
+        """Leave everything as it was."""
+
+
+class ClientSender:
+    """Sends writes through a client.
 
     Args:
         client: The client. It may be the user's, whose own requests are left as they are.
@@ -35,44 +53,45 @@ class Sender:
     def __init__(self, client: Client, table: str, key: str) -> None:
         self._client = client
         # As little as a client takes that checks its parameters, with the table: endpoints may depend on it.
-        self._batch: dict[str, Any] = {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}
-        self._put: dict[str, Any] = {"TableName": table, "Item": {}}
-        self._delete: dict[str, Any] = {"TableName": table, "Key": {key: {"S": "-"}}}
-        for event, unique_id in self._events():
-            client.meta.events.register(event, _set_body, unique_id=unique_id)
+        self._calls: dict[Operation, tuple[str, dict[str, Any]]] = {
+            "BatchWriteItem": ("batch_write_item", {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}),
+            "PutItem": ("put_item", {"TableName": table, "Item": {}}),
+            "DeleteItem": ("delete_item", {"TableName": table, "Key": {key: {"S": "-"}}}),
+        }
+        for event, handler, unique_id in self._handlers():
+            client.meta.events.register(event, handler, unique_id=unique_id)
 
     def close(self) -> None:
         """Leave the client as it was."""
-        for event, unique_id in self._events():
-            self._client.meta.events.unregister(event, _set_body, unique_id=unique_id)
+        for event, handler, unique_id in self._handlers():
+            self._client.meta.events.unregister(event, handler, unique_id=unique_id)
 
-    def _events(self) -> list[tuple[str, str]]:
+    def _handlers(self) -> list[tuple[str, Callable[..., None], str]]:
         # A handler that is known by its identity is registered once, for whichever event: so each has one of its own.
-        return [(f"before-call.dynamodb.{name}", f"bulkwriter-{id(self)}-{name}") for name in _OPERATIONS]
+        return [
+            (f"{event}.dynamodb.{operation}", handler, f"bulkwriter-{id(self)}-{event}-{operation}")
+            for event, handler in (("before-call", _set_body), ("before-parse", _check_answer))
+            for operation in OPERATIONS
+        ]
 
-    async def batch(self, body: bytes) -> Mapping[str, Any]:
-        """Send a ``BatchWriteItem``."""
-        token = _body.set(body)
+    async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
+        """Send a request, and return its answer."""
+        method, parameters = self._calls[operation]
+        token, ours = _body.set(body), _is_ours.set(True)
         try:
-            return await self._client.batch_write_item(**self._batch)
+            answer: Mapping[str, Any] = await getattr(self._client, method)(**parameters)
+            return answer
         finally:
             _body.reset(token)
+            _is_ours.reset(ours)
 
-    async def put(self, body: bytes) -> Mapping[str, Any]:
-        """Send a ``PutItem``."""
-        token = _body.set(body)
-        try:
-            return await self._client.put_item(**self._put)
-        finally:
-            _body.reset(token)
 
-    async def delete(self, body: bytes) -> Mapping[str, Any]:
-        """Send a ``DeleteItem``."""
-        token = _body.set(body)
-        try:
-            return await self._client.delete_item(**self._delete)
-        finally:
-            _body.reset(token)
+def sendable(body: bytes) -> bytes | io.BytesIO:
+    """Return a body as it is to be handed to aiohttp.
+
+    What is long is sent piece by piece: at once, it would block the loop, and aiohttp warns of it.
+    """
+    return body if len(body) <= LONG else io.BytesIO(body)
 
 
 def _set_body(params: dict[str, Any], **_: Any) -> None:
@@ -80,5 +99,21 @@ def _set_body(params: dict[str, Any], **_: Any) -> None:
     if body is not None:
         # It is for this request alone: a handler of the user's may make another with the same client meanwhile.
         _body.set(None)
-        # What is longer is sent piece by piece: at once, it would block the loop, and aiohttp warns of it.
-        params["body"] = body if len(body) <= _LONG else io.BytesIO(body)
+        params["body"] = sendable(body)
+
+
+def _check_answer(response_dict: Mapping[str, Any], **_: Any) -> None:
+    # A client that does not retry by itself compares the two as well, and believes the answer whatever it finds.
+    if _is_ours.get():
+        check_checksum(response_dict["headers"], response_dict["body"])
+
+
+def check_checksum(headers: Mapping[str, str], content: bytes) -> None:
+    """Compare an answer with its checksum.
+
+    Raises:
+        Exception: It is not the one that was sent.
+    """
+    expected = headers.get("x-amz-crc32")
+    if expected is not None and int(expected) != (found := zlib.crc32(content)):
+        raise driver.wrong_checksum(int(expected), found)
