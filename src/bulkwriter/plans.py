@@ -82,7 +82,8 @@ class PlanBook:
 
     def prepare_run(self, rows: Sequence[object], *, with_keys: bool = False) -> PreparedRun | None:
         """Read and prepare rows that are all alike and all good, for less than one by one; else ``None``."""
-        run = self.reader.read_run(rows)
+        # A backend that prepares rows, or sizes them itself, measures what it makes of them.
+        run = self.reader.read_run(rows, is_measured=not (self._prepares or self._sizes))
         if run is None:
             return None
         columns, values, size = run
@@ -93,8 +94,6 @@ class PlanBook:
             if self._prepares:
                 prepare = self._backend.prepare
                 values = [prepare(plan, row) for row in values]
-            if self._prepares or self._sizes:
-                size = None
             keys = self._backend.row_keys(plan, values) if with_keys else None
         except Exception:  # noqa: BLE001 - one of them is bad: the way for single rows tells which, and why
             return None

@@ -5,6 +5,7 @@ A row is taken at the call: what is read shares nothing with the caller's object
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -77,8 +78,12 @@ class RowReader:
             size += len(values[place])
         return columns, values, size
 
-    def read_run(self, rows: Sequence[Any]) -> Run | None:
+    def read_run(self, rows: Sequence[Any], *, is_measured: bool = True) -> Run | None:
         """Read rows that are all alike, for less than ``read`` costs for each.
+
+        Args:
+            rows: The rows.
+            is_measured: Whether their size is asked for, which takes as long as reading them.
 
         Returns:
             The rows; or None if they differ in type or columns, are of a type that can only be read one by one, or if
@@ -94,6 +99,9 @@ class RowReader:
             values = list(rows) if take is None else list(map(take, rows))
         except Exception:  # noqa: BLE001 - read() says what is wrong, of the row concerned alone
             return None
+        if not is_measured:
+            is_immutable = IMMUTABLE.issuperset(map(type, itertools.chain.from_iterable(values)))
+            return Run(columns, values, None) if is_immutable else _snapshot_run(columns, values, is_measured=False)
         size = size_if_immutable(values, len(columns))
         return _snapshot_run(columns, values) if size is None else Run(columns, values, size)
 
@@ -207,7 +215,7 @@ class RowReader:
         return self._columns_of(kind, tuple(kept)), tuple(kept.values())
 
 
-def _snapshot_run(columns: Columns, rows: list[Values]) -> Run | None:
+def _snapshot_run(columns: Columns, rows: list[Values], *, is_measured: bool = True) -> Run | None:
     """Copy what could be changed, column by column; None where a value stands for no value."""
     by_column: list[Sequence[Any]] = []
     # Measured here, while a few rows are looked at anyhow: those of a whole batch at once would hold the loop.
@@ -219,9 +227,9 @@ def _snapshot_run(columns: Columns, rows: list[Values]) -> Run | None:
             return None
         if held is not values and any(value is LEFT_OUT for value in held):
             return None
-        size += column_size(held, set(map(type, held)))
+        size += column_size(held, set(map(type, held))) if is_measured else 0
         by_column.append(held)
-    return Run(columns, list(zip(*by_column, strict=True)), size)
+    return Run(columns, list(zip(*by_column, strict=True)), size if is_measured else None)
 
 
 def _checked_columns(columns: Sequence[str]) -> Columns:

@@ -113,6 +113,15 @@ def _int(value: int, _: int) -> str:
     return f'{{"N":"{_digits(int_text, value)}"}}'
 
 
+def digits_of(value: int) -> str:
+    """Return an integer as DynamoDB takes it.
+
+    Raises:
+        BadValueError: It does not.
+    """
+    return _digits(int_text, value)
+
+
 def _float(value: float, _: int) -> str:
     return f'{{"N":"{_digits(float_text, value)}"}}'
 

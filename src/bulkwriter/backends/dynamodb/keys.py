@@ -21,6 +21,9 @@ def checked_key(attribute: KeyAttribute, value: Any) -> Hashable:
     Raises:
         BadValueError: It cannot be part of this key.
     """
+    if type(value) is str and attribute.kind == "S" and 0 < len(value) <= attribute.longest // 4:
+        # As nearly every key: of each character, four bytes at most.
+        return value
     while isinstance(value, enum.Enum):
         value = value.value
     if is_binary(value):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.dynamodb.encoding import ENCODERS, BadValueError, checked_name, encode_other
 from bulkwriter.backends.dynamodb.keys import checked_key
+from bulkwriter.backends.dynamodb.shapes import check_integers, shape_of
 from bulkwriter.backends.dynamodb.sizes import LARGEST, UNIT, item_size
 from bulkwriter.contract import Plan
 from bulkwriter.errors import InvalidValueError, NotNullViolationError, RowRejectedError, RowTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from bulkwriter.backends.dynamodb.target import KeyAttribute, Table
     from bulkwriter.contract import Operation
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 _WRAPPED: Final = {"insert": ('{"PutRequest":{"Item":', "}}"), "delete": ('{"DeleteRequest":{"Key":', "}}")}
 _HEADS: Final = {operation: len(head) for operation, (head, _) in _WRAPPED.items()}
 _TAIL: Final = 2
+
+_MOST_TEMPLATES: Final = 1000
+"""Rows of ever new types must not fill the memory."""
 
 
 class Row:
@@ -69,7 +74,7 @@ class RowPlan(Plan):
         write_token: The attribute in which each item gets a mark of its own.
     """
 
-    __slots__ = ("_indexed", "_keys", "_missing", "_table", "_template", "_token")
+    __slots__ = ("_indexed", "_keys", "_missing", "_table", "_templates", "_token")
 
     def __init__(
         self, operation: Operation, columns: tuple[str, ...], lane: Plan, table: Table, write_token: str | None = None
@@ -84,7 +89,7 @@ class RowPlan(Plan):
         self._indexed = tuple(
             (place, table.indexed[name]) for place, name in enumerate(columns) if name in table.indexed
         )
-        self._template = self._template_for(columns)
+        self._templates: dict[tuple[type, ...], tuple[str, tuple[Callable[[Any], str], ...], tuple[int, ...]]] = {}
 
     def row(self, values: tuple[Any, ...]) -> Row:
         """Return the row that writes these values.
@@ -95,18 +100,21 @@ class RowPlan(Plan):
         if self._missing is not None:
             message = f"table {self._table.name}: the item has no {self._missing}, which is part of the key"
             raise NotNullViolationError(message, column_name=self._missing)
-        encoders = ENCODERS
+        kinds = tuple(map(type, values))
+        template, encoders, integers = self._templates.get(kinds) or self._template_for(kinds)
         try:
-            texts = tuple([encoders.get(type(value), encode_other)(value, 0) for value in values])
-            keys = tuple([checked_key(attribute, values[place]) for place, attribute in self._keys])
+            texts = list(map(operator.call, encoders, values))
+            if integers:
+                check_integers(integers, values, texts)
+            keys = [checked_key(attribute, values[place]) for place, attribute in self._keys]
             for place, attribute in self._indexed:
                 checked_key(attribute, values[place])
             if self._token is not None:
-                texts = (*texts, os.urandom(16).hex())
-            request = (self._template % texts).encode()
-        except (BadValueError, UnicodeEncodeError):
+                texts.append(os.urandom(16).hex())
+            request = (template % tuple(texts)).encode()
+        except (BadValueError, ValueError):
             raise self._why_not(values) from None
-        row = Row(self, values, request, keys[0] if len(keys) == 1 else keys)
+        row = Row(self, values, request, keys[0] if len(keys) == 1 else tuple(keys))
         # JSON is never shorter than the item, so that those that may be too large are few.
         if len(request) > LARGEST and (size := item_size(json.loads(row.item))) > LARGEST:
             message = f"table {self._table.name}: the item has {size:,} bytes, and DynamoDB takes {LARGEST:,}"
@@ -117,12 +125,18 @@ class RowPlan(Plan):
         """Return the values column by column."""
         return dict(zip(self.columns, values, strict=True))
 
-    def _template_for(self, columns: tuple[str, ...]) -> str:
-        head, tail = _WRAPPED[self.operation]
-        names = [f"{quoted(name).replace('%', '%%')}:%s" for name in columns]
+    def _template_for(self, kinds: tuple[type, ...]) -> tuple[str, tuple[Callable[[Any], str], ...], tuple[int, ...]]:
+        """Return the text of a row of these types, what makes its parts, and where its integers are."""
+        shape = shape_of(kinds)
+        formats, columns = shape.formats, self.columns
         if self._token is not None:
-            names.append(f'{quoted(self._token).replace("%", "%%")}:{{"S":"%s"}}')
-        return f"{head}{{{','.join(names)}}}{tail}"
+            formats, columns = (*formats, '{"S":"%s"}'), (*columns, self._token)
+        head, tail = _WRAPPED[self.operation]
+        names = [f"{quoted(name).replace('%', '%%')}:{text}" for name, text in zip(columns, formats, strict=True)]
+        if len(self._templates) >= _MOST_TEMPLATES:
+            self._templates.clear()
+        made = self._templates[kinds] = (f"{head}{{{','.join(names)}}}{tail}", shape.encoders, shape.integers)
+        return made
 
     def _why_not(self, values: tuple[Any, ...]) -> RowRejectedError:
         """Look for the value that cannot be stored, and say where it is."""
