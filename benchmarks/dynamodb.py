@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from benchmarks._command import Size
     from benchmarks._rounds import Sample
+    from bulkwriter.backends.dynamodb.options import Transport
     from integration.dynamodb.http import Answer, Request
     from integration.servers.dynamodb_scratch import DynamoDBScratch, Endpoint
 
@@ -43,15 +44,20 @@ CALLERS = 2000
 OVERLOAD = 50
 
 BATCH_WRITER, CLIENT, READY = "aioboto3 batch_writer", "bare client", "bare client, ready bodies"
+SIGNED = "aiohttp, signed by hand"
 MANY, INSERT = "insert_many", "insert from tasks"
+MANY_BY_CLIENT, INSERT_BY_CLIENT = "insert_many, by the client", "insert from tasks, by the client"
 SERIALIZER, PREPARED = "boto3 serializer, json.dumps", "prepare: checked, measured, keyed, encoded"
 
 
-@contextlib.asynccontextmanager
-async def _writer(endpoint_url: str) -> AsyncIterator[BulkWriter[Any]]:
-    backend = DynamoDBBackend(raw.session(), TABLE, endpoint_url=endpoint_url)
-    async with BulkWriter[Any](backend) as writer:
-        yield writer
+def _writer(transport: Transport) -> Access:
+    @contextlib.asynccontextmanager
+    async def access(endpoint_url: str) -> AsyncIterator[BulkWriter[Any]]:
+        backend = DynamoDBBackend(raw.session(), TABLE, endpoint_url=endpoint_url, transport=transport)
+        async with BulkWriter[Any](backend) as writer:
+            yield writer
+
+    return access
 
 
 async def _insert_many(writer: BulkWriter[Any], rows: Sequence[Any]) -> None:
@@ -71,8 +77,11 @@ WAYS: dict[str, tuple[Access, Write]] = {
     BATCH_WRITER: (raw.table_of, raw.batch_writers),
     CLIENT: (raw.client_to, raw.through_client),
     READY: (raw.client_to, raw.with_ready_bodies),
-    MANY: (_writer, _insert_many),
-    INSERT: (_writer, _insert),
+    SIGNED: (raw.signed_requests_to, raw.with_signed_requests),
+    MANY: (_writer("direct"), _insert_many),
+    INSERT: (_writer("direct"), _insert),
+    MANY_BY_CLIENT: (_writer("client"), _insert_many),
+    INSERT_BY_CLIENT: (_writer("client"), _insert),
 }
 
 
@@ -82,11 +91,12 @@ def stub(size: Size) -> Iterator[Section]:
     with stub_server() as endpoint_url:
         cases = [Case(name, _measured(endpoint_url, *way, rows)) for name, way in WAYS.items()]
         measured = interleaved(cases, size.rounds)
-    section = compared(measured, {"batch_writer": BATCH_WRITER, "ready": READY}, "row")
+    section = compared(measured, {"batch_writer": BATCH_WRITER, "ready": READY, "signed": SIGNED}, "row")
     section.title = f"{len(rows):,} rows of ten attributes, {raw.STREAMS} requests at once, a stub that answers at once"
-    for mine in (MANY, INSERT):
-        section.requirements.append(required(measured[mine], measured[BATCH_WRITER], 6.0))
-    section.requirements.append(required(measured[MANY], measured[READY], 0.8))
+    for mine, least in ((MANY, 15.0), (INSERT, 15.0), (MANY_BY_CLIENT, 6.0), (INSERT_BY_CLIENT, 6.0)):
+        section.requirements.append(required(measured[mine], measured[BATCH_WRITER], least))
+    section.requirements.append(required(measured[MANY], measured[SIGNED], 0.8))
+    section.requirements.append(required(measured[MANY_BY_CLIENT], measured[READY], 0.8))
     yield section
 
 
@@ -110,7 +120,7 @@ def local(size: Size) -> Iterator[Section]:
     """Compare on DynamoDB Local, which stores the rows and is itself what limits the faster ways."""
     rows = [raw.row(number) for number in range(size.pick(tiny=100, full=3000))]
     with _server() as server:
-        ways = {name: WAYS[name] for name in (BATCH_WRITER, READY, MANY)}
+        ways = {name: WAYS[name] for name in (BATCH_WRITER, READY, MANY, MANY_BY_CLIENT)}
         cases = [Case(name, _stored(server, *way, rows)) for name, way in ways.items()]
         measured = interleaved(cases, size.rounds)
     section = compared(measured, {"batch_writer": BATCH_WRITER, "ready": READY}, "row")

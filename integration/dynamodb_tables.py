@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
 
-from bulkwriter.backends.dynamodb import DynamoDBBackend
+from bulkwriter.backends.dynamodb import DynamoDBBackend, driver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +24,13 @@ def session() -> Any:
 
     One for all: to read the description of the service takes each session a tenth of a second.
     """
+    if find_spec("aioboto3") is None:
+        session = AioSession()
+        session.set_credentials("tests", "tests")
+        session.set_config_variable("region", REGION)
+        return session
+    import aioboto3  # noqa: PLC0415 - not beside the newest aiobotocore
+
     return aioboto3.Session(aws_access_key_id="tests", aws_secret_access_key="tests", region_name=REGION)  # noqa: S106 - nobody checks it
 
 
@@ -31,7 +39,7 @@ async def client_to(endpoint_url: str) -> AsyncIterator[Any]:
     """Make a client of the user's own, which leaves it to others to send requests again."""
     config = AioConfig(retries={"total_max_attempts": 1}, max_pool_connections=32)
     # Without TLS there is no certificate to verify, and to read those of all authorities takes longer than most tests.
-    async with session().client("dynamodb", endpoint_url=endpoint_url, config=config, verify=False) as client:
+    async with driver.new_client(session(), endpoint_url=endpoint_url, config=config, verify=False) as client:
         yield client
 
 

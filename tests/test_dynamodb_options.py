@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import aioboto3
 import boto3
 import pytest
 from aiobotocore.config import AioConfig
@@ -13,7 +12,16 @@ from aiobotocore.session import AioSession
 from bulkwriter import BulkWriter, MisconfigurationError, connect
 from bulkwriter.backends.dynamodb import DynamoDBBackend
 
+try:
+    import aioboto3
+except ImportError:
+    # Not beside the newest aiobotocore.
+    aioboto3 = None
+
 ONCE = {"total_max_attempts": 1}
+SESSIONS: list[Any] = [AioSession()]
+if aioboto3 is not None:
+    SESSIONS.append(aioboto3.Session())
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +67,7 @@ def test_a_wrong_option_is_refused_at_once(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [boto3.Session(), "dynamodb://", object(), AioSession, aioboto3], ids=lambda given: type(given).__name__
+    "given", [boto3.Session(), "dynamodb://", object(), AioSession, boto3], ids=lambda given: type(given).__name__
 )
 def test_what_is_no_session_is_refused(given: object) -> None:
     """One of boto3 itself would block the loop."""
@@ -67,7 +75,7 @@ def test_what_is_no_session_is_refused(given: object) -> None:
         DynamoDBBackend(given, "t")
 
 
-@pytest.mark.parametrize("session", [None, AioSession(), aioboto3.Session()], ids=["None", "aiobotocore", "aioboto3"])
+@pytest.mark.parametrize("session", [None, *SESSIONS], ids=lambda session: type(session).__module__)
 def test_sessions_are_taken(session: object) -> None:
     """Those of both libraries, and none at all for the environment's."""
     backend = DynamoDBBackend(session, "t")
@@ -93,11 +101,11 @@ async def test_a_client_has_its_own_region_and_endpoint() -> None:
 )
 async def test_a_client_that_retries_by_itself_is_refused_where_it_would_lie(options: dict[str, Any]) -> None:
     """It sends a put again whose answer was lost, and takes its own item for another's."""
-    async with aioboto3.Session().client("dynamodb", region_name="eu-central-1") as client:
+    async with AioSession().create_client("dynamodb", region_name="eu-central-1") as client:
         assert DynamoDBBackend(client, "t").table == "t"
         with pytest.raises(MisconfigurationError, match="total_max_attempts"):
             DynamoDBBackend(client, "t", **options)
-    async with aioboto3.Session().client(
+    async with AioSession().create_client(
         "dynamodb", region_name="eu-central-1", config=AioConfig(retries=ONCE)
     ) as client:
         assert DynamoDBBackend(client, "t", **options).table == "t"

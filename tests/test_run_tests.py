@@ -43,6 +43,15 @@ def test_an_older_server_is_met_on_asyncio_alone() -> None:
     assert by_name["integration, Python 3.13, uvloop"]["BULKWRITER_TEST_VERSIONS"] == "newest"
 
 
+def test_the_newest_aiobotocore_is_met_once() -> None:
+    """By what is of DynamoDB in either folder."""
+    run = run_tests._newest_aws(PYTHONS[-1])
+    assert run.name == "integration, Python 3.13, asyncio, newest aiobotocore"
+    assert run.variables["BULKWRITER_TEST_VERSIONS"] == "newest"
+    root = Path(__file__).parents[1]
+    assert all(list(root.glob(glob)) for glob in run.only)
+
+
 @pytest.mark.parametrize(
     ("argument", "suite"),
     [

@@ -3,7 +3,8 @@
 ``python3 -m tools.run_tests [--suite tests] [--python 3.12] [--loop uvloop] [--jobs 1] [ARGUMENTS OF PYTEST...]``
 
 What real servers do depends on neither: ``integration/`` is run on asyncio with the oldest Python and every version of
-a server, and on uvloop with the newest of both. Several runs go side by side, so the output of each is shown when it
+a server, and on uvloop with the newest of both. What is of DynamoDB is run once more, with the newest aiobotocore:
+aioboto3, which the others have, holds it back. Several runs go side by side, so the output of each is shown when it
 has ended; a run that is alone shows it at once. The last line adds them up.
 """
 
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 SUITES = {"integration": "integration", "tests": "test"}
 """Each folder of tests, and the dependency group that it needs; the one that takes longest is begun first."""
 
+NEWEST_AWS = "newest-aws"
+"""The dependency group of the newest aiobotocore."""
+
+OF_AWS = ("tests/test_dynamodb_*.py", "integration/test_dynamodb_*.py")
+"""What is run with it."""
+
 LOOPS = ("asyncio", "eager", "uvloop")
 EAGER_TASKS_SINCE = (3, 12, 0)
 
@@ -55,11 +62,13 @@ class Run:
         suite: Which, one of ``SUITES``.
         environment: Where it runs.
         loop: The kind of event loop, one of ``LOOPS``.
+        only: The files that it is of, if not of a whole folder.
     """
 
     suite: str
     environment: Environment
     loop: str
+    only: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, suite: str, interpreter: Interpreter, loop: str) -> Run:
@@ -69,14 +78,17 @@ class Run:
     @property
     def name(self) -> str:
         """How it is called in what this prints."""
-        return f"{self.suite}, Python {self.environment.interpreter.name}, {self.loop}"
+        told = ", newest aiobotocore" if self.environment.group == NEWEST_AWS else ""
+        return f"{self.suite}, Python {self.environment.interpreter.name}, {self.loop}{told}"
 
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables it runs with."""
         # The older server is met once, on asyncio: it knows as little of our loop as the newest does.
         versions = (
-            {"BULKWRITER_TEST_VERSIONS": "newest"} if self.suite == "integration" and self.loop != "asyncio" else {}
+            {"BULKWRITER_TEST_VERSIONS": "newest"}
+            if self.suite == "integration" and (self.loop != "asyncio" or self.only)
+            else {}
         )
         return {**self.environment.variables(), "BULKWRITER_TEST_LOOP": self.loop, **versions}
 
@@ -85,7 +97,7 @@ class Run:
         named = [argument for argument in arguments if _suite_of(argument)]
         # A run is given its own of the tests that were named, or else all that are in its folder.
         selected = [argument for argument in arguments if _suite_of(argument) in {None, self.suite}]
-        folder = [] if named else [self.suite]
+        folder = [] if named else [str(file) for glob in self.only for file in sorted(ROOT.glob(glob))] or [self.suite]
         # Runs that go side by side would write to one cache at the same time.
         cache = f"cache_dir={self.environment.path / 'pytest-cache' / self.loop}"
         color = "yes" if sys.stdout.isatty() else "no"
@@ -128,6 +140,8 @@ def main() -> int:
     pythons = [python for python in interpreters() if options.python is None or python.name in options.python]
     suites = options.suite or {_suite_of(argument) for argument in arguments} - {None} or SUITES
     runs = [run for suite in SUITES if suite in suites for run in _runs(suite, pythons, options.loop)]
+    if pythons and "integration" in suites and not options.loop and not any(map(_suite_of, arguments)):
+        runs.append(_newest_aws(pythons[-1]))
     if not runs:
         sys.exit("No Python of this machine fits.")
     prepare(runs, options.jobs)
@@ -162,6 +176,11 @@ def _runs(suite: str, pythons: list[Interpreter], loops: list[str] | None) -> li
     return [
         Run.of(suite, python, loop) for python, loop in pairs if loop != "eager" or python.version >= EAGER_TASKS_SINCE
     ]
+
+
+def _newest_aws(interpreter: Interpreter) -> Run:
+    """Return the run of what is of DynamoDB with the newest aiobotocore."""
+    return Run("integration", Environment(NEWEST_AWS, interpreter), "asyncio", OF_AWS)
 
 
 def prepare(runs: list[Run], jobs: int = 1) -> None:

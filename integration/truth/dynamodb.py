@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable
 
-    from bulkwriter.contract import OnConflict
     from integration.dynamodb.http import Answer, Request
     from integration.dynamodb.proxy import Forward
     from integration.servers.dynamodb_scratch import DynamoDBScratch
