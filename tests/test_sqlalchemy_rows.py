@@ -187,13 +187,13 @@ class TestBadRows:
             attempt = Attempt(plan, [(1, 2, 2), (2, -1, 3), (3, 3, 4)])
             first = backend.attempt(attempt)
             parts: Any = backend._parts
-            begin = parts.begin
+            begin = parts.transactions.begin
 
             def begin_and_give_up(connection: sa.Connection, **options: Any) -> None:
                 begin(connection, **options)
                 attempt.token.give_up()
 
-            parts.begin = begin_and_give_up
+            parts.transactions.begin = begin_and_give_up
             answers = verdicts(await first)
         assert told(answers) == ["BackendUnavailable"] * 3
         assert "given up before it was committed" in str(answers[0].error)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from bulkwriter.backends.sqlalchemy import errors
 from bulkwriter.backends.sqlalchemy.batch import Batch
 from bulkwriter.backends.sqlalchemy.errors import LedgerMovedError
-from bulkwriter.backends.sqlalchemy.writing import BadRowError, SwallowedError, UnprovenError, Writing
+from bulkwriter.backends.sqlalchemy.writing import BadRowError, SwallowedError, UndoneError, UnprovenError, Writing
 from bulkwriter.contract import Doubtful, NotApplied, Suspect, Uniform
 from bulkwriter.errors import MisconfigurationError, NotWrittenError
 
@@ -47,6 +47,7 @@ class Attempting:
 
     def __init__(self, parts: Parts, attempt: Attempt) -> None:
         self._parts = parts
+        self._transactions = parts.transactions
         self._attempt = attempt
         self._language = parts.options.family.language
         self._table = parts.options.table
@@ -76,12 +77,18 @@ class Attempting:
         return self._reply
 
     def _run(self, connection: sa.Connection) -> Reply:
+        try:
+            return self._written_and_committed(connection)
+        finally:
+            self._transactions.clear(connection)
+
+    def _written_and_committed(self, connection: sa.Connection) -> Reply:
         """Write a batch, and once more if the ledger has turned out to know the work."""
         book, tombstone = self._parts.book, None
         looks = book is not None and book.may_know(self._attempt)
         for _ in range(_MOST_ROUNDS):
             try:
-                self._parts.begin(connection, writes_first=not looks and self._writes_first)
+                self._transactions.begin(connection, writes_first=not looks and self._writes_first)
                 if looks and book is not None:
                     tombstone = book.look_up(connection, self._attempt)
                     if tombstone is not None and not tombstone.is_tombstone:
@@ -89,7 +96,7 @@ class Attempting:
                 reply = self._written(connection, tombstone)
                 self._commit(connection)
             except LedgerMovedError:
-                connection.rollback()
+                self._transactions.roll_back(connection)
                 looks = True
             else:
                 # Before anything else is tried: it is certain from here on.
@@ -109,16 +116,16 @@ class Attempting:
         parts, attempt = self._parts, self._attempt
         statements = parts.statements_for(attempt.plan.operation, attempt.plan.columns)
         batch = Batch(statements, attempt.rows)
-        writing = Writing(connection, parts.options, statements, batch)
+        writing = Writing(connection, parts.options, statements, batch, is_over=self._transactions.is_over)
         path = CAREFUL if attempt.careful else TOGETHER
         try:
             if not attempt.careful:
                 writing.write()
         except (BadRowError, SwallowedError, UnprovenError):
             path = CAREFUL
-            connection.rollback()
+            self._transactions.roll_back(connection)
             batch.restart()
-            parts.begin(connection)
+            self._transactions.begin(connection)
         if path == CAREFUL:
             writing.write_carefully()
         parts.paths[path] = parts.paths.get(path, 0) + 1
@@ -159,10 +166,11 @@ class Attempting:
             # Without a ledger there is nobody to ask.
             can_settle = self._parts.book is not None
             return Uniform(Doubtful(errors.cause_of(error).with_traceback(None), can_settle=can_settle), rows)
-        if self.is_committing and errors.is_row_fault(error, self._language):
-            # A constraint that is looked at with COMMIT: it does not say which row is the one.
-            names = self._attempt.plan.columns
-            bad = errors.rejected(error, self._language, self._table, names)
+        is_bad_row = isinstance(error, UndoneError)
+        why = error.why if isinstance(error, UndoneError) else error
+        if is_bad_row or (self.is_committing and errors.is_row_fault(why, self._language)):
+            # A constraint that is looked at with COMMIT, say: it does not tell which row is the one.
+            bad = errors.rejected(why, self._language, self._table, self._attempt.plan.columns)
             return Uniform(Suspect(bad) if rows > 1 else bad, rows)
         if isinstance(error, asyncio.CancelledError):
             return Uniform(NotApplied(given_up(self._table, error.with_traceback(None))), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ from bulkwriter.backends.sqlalchemy import errors
 from bulkwriter.backends.sqlalchemy.book import Book
 from bulkwriter.backends.sqlalchemy.statements import Statements
 from bulkwriter.backends.sqlalchemy.target import Target, look_up
+from bulkwriter.backends.sqlalchemy.transactions import Transactions, turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bulkwriter.contract import Operation
 
 _MOST_PLANS: Final = 128
-_NO_TURNS: Final = contextlib.nullcontext()
 
 
 class Parts:
@@ -34,6 +33,7 @@ class Parts:
     Attributes:
         target: The table.
         book: The ledger, if there is one.
+        transactions: Begins and ends them.
     """
 
     def __init__(self, options: Options, paths: dict[str, int]) -> None:
@@ -42,11 +42,9 @@ class Parts:
         self.paths = paths
         self.target: Target
         self.book: Book | None = None
+        self.transactions = Transactions(options)
         self._is_ours = options.engine is None
         self._engine: AsyncEngine = options.engine or _engine(options)
-        # All that is asked of such a pool happens on one connection: two batches at once would be one transaction.
-        is_shared = isinstance(self._engine.sync_engine.pool, sa.StaticPool)
-        self._turns: asyncio.Lock | contextlib.nullcontext[None] = asyncio.Lock() if is_shared else _NO_TURNS
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
 
     async def open(self) -> None:
@@ -67,25 +65,10 @@ class Parts:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """Lend a connection of the engine's, set up for a batch."""
-        async with self._turns, self._engine.connect() as connection:
+        async with turns(self._engine.sync_engine.pool), self._engine.connect() as connection:
             if self.options.family.isolation is not None:
                 await connection.execution_options(isolation_level=self.options.family.isolation)
             yield connection
-
-    def begin(self, connection: sa.Connection, *, writes_first: bool = False) -> None:
-        """Begin a transaction that holds every statement to come.
-
-        Args:
-            connection: The connection.
-            writes_first: Whether the first of them writes rows: with that, most drivers begin by themselves.
-        """
-        connection.begin()
-        begins = self.options.family.begins
-        if not begins:
-            return
-        driver: Any = connection.connection.driver_connection
-        if not driver.in_transaction and not (writes_first and driver.isolation_level is not None):
-            connection.exec_driver_sql(begins)
 
     def statements_for(self, operation: Operation, columns: tuple[str, ...]) -> Statements:
         """Return the SQL for rows of these columns.

@@ -31,7 +31,6 @@ class Target:
         defaults: By column that has one, its default in the database.
         primary_key: The columns of the primary key; empty if there is none.
         unique_keys: The columns of each unique constraint or index over whole columns and all rows.
-        has_triggers: Whether a trigger may write more than is known here; only asked where that matters.
         strange_texts: Columns of text whose collation compares in a way that is not known here.
         collations: By column of text, the name of its collation, where it decides what is equal.
         numbers_zero: The column in which the database would store another number for 0; ``None`` if there is none.
@@ -44,7 +43,6 @@ class Target:
     defaults: Mapping[str, str]
     primary_key: tuple[str, ...]
     unique_keys: tuple[tuple[str, ...], ...]
-    has_triggers: bool
     strange_texts: frozenset[str]
     collations: Mapping[str, str]
     numbers_zero: str | None = None
@@ -151,18 +149,37 @@ def _details(connection: sa.Connection, name: str, schema: str | None) -> dict[s
 
 
 def _of_sqlite(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
-    catalogue = f"{connection.dialect.identifier_preparer.quote_identifier(schema or 'main')}.sqlite_master"
+    catalogue = _catalogue(connection, schema)
     found = connection.exec_driver_sql(
-        f"SELECT type, sql FROM {catalogue} WHERE lower(tbl_name) = lower(?)",  # noqa: S608 - a name, quoted
+        f"SELECT sql FROM {catalogue} WHERE lower(tbl_name) = lower(?)",  # noqa: S608 - a name, quoted
         (name,),
-    ).all()
-    collations = {by.upper() for _, sql in found for by in _COLLATE.findall(sql or "")}
+    ).scalars()
+    collations = {by.upper() for sql in found for by in _COLLATE.findall(sql or "")}
     columns = sa.inspect(connection).get_columns(name, schema=schema)
     return {
-        "has_triggers": any(kind == "trigger" for kind, _ in found),
         "strange_texts": frozenset(column["name"] for column in columns if collations - _SQLITE_OWN),
         "collations": {},
     }
+
+
+def counts_rows(connection: sa.Connection, table: sa.Table) -> bool:
+    """Whether, on SQLite, the count of changes is that of the rows which an INSERT has got through.
+
+    A trigger changes other rows as well, and a conflict clause of a constraint passes over a row without a word.
+    """
+    catalogues = " UNION ALL ".join(
+        f"SELECT type, tbl_name, sql FROM {catalogue}"  # noqa: S608 - a name, quoted
+        for catalogue in (_catalogue(connection, table.schema), "sqlite_temp_master")
+    )
+    sql = (
+        f"SELECT 1 FROM ({catalogues}) WHERE lower(tbl_name) = lower(?) "  # noqa: S608 - ours
+        "AND (type = 'trigger' OR sql LIKE '%conflict%') LIMIT 1"
+    )
+    return connection.exec_driver_sql(sql, (table.name,)).first() is None
+
+
+def _catalogue(connection: sa.Connection, schema: str | None) -> str:
+    return f"{connection.dialect.identifier_preparer.quote_identifier(schema or 'main')}.sqlite_master"
 
 
 def _of_postgresql(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
@@ -174,7 +191,7 @@ def _of_postgresql(connection: sa.Connection, name: str, schema: str | None) -> 
         "WHERE a.attrelid = to_regclass(:name) AND NOT c.collisdeterministic"
     )
     strange = connection.execute(query, {"name": full_name}).scalars().all()
-    return {"has_triggers": False, "strange_texts": frozenset(strange), "collations": {}}
+    return {"strange_texts": frozenset(strange), "collations": {}}
 
 
 def _of_mysql(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
@@ -189,7 +206,6 @@ def _of_mysql(connection: sa.Connection, name: str, schema: str | None) -> dict[
     columns = connection.execute(_COLUMNS, where).all()
     numbered = [column for column, _, extra in columns if "auto_increment" in extra]
     return {
-        "has_triggers": False,
         "strange_texts": frozenset(),
         "collations": {column: collation for column, collation, _ in columns if collation},
         "numbers_zero": numbered[0] if numbered and "NO_AUTO_VALUE_ON_ZERO" not in mode else None,

@@ -6,10 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.sqlalchemy import errors
+from bulkwriter.backends.sqlalchemy.target import counts_rows
 from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import sqlalchemy as sa
 
@@ -35,6 +36,18 @@ class BadRowError(Exception):
         self.were_new = were_new
 
 
+class UndoneError(Exception):
+    """A bad row has undone the whole transaction, by a trigger's RAISE(ROLLBACK) or an ON CONFLICT ROLLBACK.
+
+    Args:
+        why: What was raised.
+    """
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(type(why).__name__)
+        self.why = why
+
+
 class SwallowedError(Exception):
     """A statement wrote fewer rows than it was given: a trigger has dropped some."""
 
@@ -51,10 +64,20 @@ class Writing:
         options: What the caller asked for.
         statements: How the rows are written.
         batch: The rows.
+        is_over: Whether the transaction has ended by itself.
     """
 
-    def __init__(self, connection: sa.Connection, options: Options, statements: Statements, batch: Batch) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        options: Options,
+        statements: Statements,
+        batch: Batch,
+        *,
+        is_over: Callable[[sa.Connection], bool],
+    ) -> None:
         self._connection = connection
+        self._is_over = is_over
         self._options = options
         self._language = options.family.language
         self._statements = statements
@@ -223,11 +246,15 @@ class Writing:
 
         Raises:
             BadRowError: It failed because of one of them.
+            UndoneError: The same, and nothing of what was done before is left.
         """
         try:
             return self._connection.exec_driver_sql(sql, values)
         except Exception as error:
             if self._is_row_fault(error, sql, values):
+                if self._is_over(self._connection):
+                    # What is written from here on would be stored, whatever the callers are told.
+                    raise UndoneError(error) from error
                 raise BadRowError(error, were_new=are_new) from error
             raise
 
@@ -246,8 +273,9 @@ class Writing:
     def _probes(self) -> bool:
         """Whether the driver can go through the rows by itself, and tells at which it came to a halt."""
         statements = self._statements
-        is_plain = statements.mode == "error" and not statements.target.has_triggers
-        return self._language == "sqlite" and is_plain and not statements.wanted
+        is_plain = self._language == "sqlite" and statements.mode == "error" and not statements.wanted
+        # It is asked now: what was so when the table was opened may be so no more.
+        return is_plain and counts_rows(self._connection, statements.target.table)
 
     def _probe(self, places: Sequence[int]) -> bool:
         """Write row after row in one call of the driver's, beginning again behind each bad one.

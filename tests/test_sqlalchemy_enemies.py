@@ -1,0 +1,196 @@
+"""Engines, tables and hooks that are not as one would expect: what callers are told is what is stored all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from bulkwriter import BulkWriter, RetryPolicy
+from bulkwriter.backends.sqlalchemy import SQLAlchemyBackend
+from bulkwriter.errors import MisconfigurationError
+from bulkwriter.results import WriteResult
+from tests.sqlalchemy_tables import engine_on, opened, write
+from tests.sqlite_tables import Database, told
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+SCHEMA = "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n >= 0))"
+HASTY = RetryPolicy(max_time=0.2, initial_backoff=0.01)
+
+
+@pytest.fixture
+def database(tmp_path: pathlib.Path) -> Database:
+    """Return a database with a table."""
+    return Database(tmp_path / "enemies.db", SCHEMA)
+
+
+def check(answers: Sequence[Any], ids: Sequence[int], stored: Sequence[tuple[Any, ...]]) -> None:
+    """Check that those rows are stored that were told so, and no others."""
+    inserted = [number for number, answer in zip(ids, answers, strict=True) if isinstance(answer, WriteResult)]
+    assert sorted(inserted) == sorted(row[0] for row in stored), told(answers)
+
+
+class TestTransactions:
+    """What the driver, or the engine, makes of BEGIN, COMMIT and ROLLBACK."""
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="autocommit= came with Python 3.12")
+    async def test_a_driver_that_ignores_commit_is_refused(self, database: Database) -> None:
+        """With ``autocommit=True``, sqlite3 answers COMMIT with nothing, and does nothing."""
+        engine = create_async_engine(f"sqlite+aiosqlite:///{database.path}", connect_args={"autocommit": True})
+        try:
+            async with writer_on(engine) as writer:
+                with pytest.raises(MisconfigurationError, match="autocommit"):
+                    await writer.insert({"id": 1, "n": 1})
+        finally:
+            await engine.dispose()
+        assert database.read("SELECT * FROM t") == []
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"isolation_level": "AUTOCOMMIT"},
+            {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True},
+            {"execution_options": {"isolation_level": "AUTOCOMMIT"}},
+            {"pool_reset_on_return": None},
+            {"poolclass": sa.NullPool},
+            {"pool_pre_ping": True},
+        ],
+        ids=str,
+    )
+    async def test_what_is_rolled_back_is_gone(self, database: Database, options: dict[str, Any]) -> None:
+        """Whatever the engine does by itself: a batch whose bad row was found, and one that failed as a whole."""
+        engine = create_async_engine(f"sqlite+aiosqlite:///{database.path}", **options)
+        try:
+            async with opened(engine) as backend:
+                answers = await write(backend, "id n", [(1, 1), (2, -1), (3, 1)])
+                parts: Any = backend._parts
+                record, parts.book = parts.book, FailingBook()
+                failed = await write(backend, "id n", [(4, 1), (5, 1)])
+                parts.book = record
+                answers += failed + await write(backend, "id n", [(6, 1)])
+        finally:
+            await engine.dispose()
+        assert told(answers) == ["inserted", "CheckViolation", "inserted", *["BackendUnavailable"] * 2, "inserted"]
+        check(answers, range(1, 7), database.read("SELECT id FROM t"))
+
+    async def test_writers_of_one_shared_connection_take_turns(self) -> None:
+        """Two backends on an engine whose pool has one connection for all: neither commits the other's halves."""
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            for name in ("t", "u"):
+                await connection.exec_driver_sql(SCHEMA.replace("t (", f"{name} ("))
+        async with opened(engine, "t") as one, opened(engine, "u") as two:
+            runs = await asyncio.gather(
+                *(
+                    write(backend, "id n", [(10 * run + n, -1 if (n + run) % 3 == 0 else 1) for n in range(10)])
+                    for run in range(10)
+                    for backend in (one, two)
+                )
+            )
+        async with engine.connect() as connection:
+            for place, name in enumerate(("t", "u")):
+                stored = (await connection.exec_driver_sql(f"SELECT id FROM {name}")).all()  # noqa: S608
+                check([answer for run in runs[place::2] for answer in run], range(100), stored)
+        await engine.dispose()
+
+    async def test_nothing_is_written_into_somebody_elses_transaction(self) -> None:
+        """On a connection that all share: it would be theirs to roll back, after all have heard that it is stored."""
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql(SCHEMA)
+        async with opened(engine) as backend:
+            async with engine.connect() as session:
+                await session.exec_driver_sql("INSERT INTO t VALUES (1, 1)")
+                answers = await write(backend, "id n", [(2, 1)])
+                await session.rollback()
+            answers += await write(backend, "id n", [(3, 1)])
+        async with engine.connect() as connection:
+            stored = (await connection.exec_driver_sql("SELECT id FROM t")).all()
+        await engine.dispose()
+        check(answers, [2, 3], [tuple(row) for row in stored])
+        assert told(answers) == ["BackendUnavailable", "inserted"]
+
+
+class FailingBook:
+    """A ledger that cannot be written, after the rows were."""
+
+    def may_know(self, _: object) -> bool:
+        """Return whether to look first."""
+        return False
+
+    def record(self, *_: object) -> None:
+        """Fail."""
+        message = "the disk is gone"
+        raise OSError(message)
+
+
+class TestTables:
+    """Tables that answer an INSERT in ways of their own."""
+
+    @pytest.mark.parametrize("setting", [{}, {"isolation_level": None}], ids=str)
+    @pytest.mark.parametrize("clause", ["IGNORE", "ROLLBACK", "FAIL", "ABORT"])
+    async def test_a_constraint_with_a_conflict_clause(
+        self, tmp_path: pathlib.Path, clause: str, setting: dict[str, Any]
+    ) -> None:
+        """It swallows the row, or undoes the whole transaction: the others are stored, and it alone is rejected."""
+        schema = f"CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE ON CONFLICT {clause}, n CHECK (n >= 0))"
+        database = Database(tmp_path / "clause.db", schema)
+        rows = [(1, 1, 1), (2, 1, 1), (3, 3, 1), (4, 4, 1), (5, 5, -1), (6, 6, 1)]
+        async with on(database, setting) as engine, writer_on(engine) as writer:
+            report = await writer.insert_many(dict(zip(("id", "u", "n"), row, strict=True)) for row in rows)
+        check(report.results, range(1, 7), database.read("SELECT id FROM t"))
+        assert [n for n, answer in enumerate(report.results, 1) if isinstance(answer, WriteResult)] == [1, 3, 4, 6]
+
+    @pytest.mark.parametrize("setting", [{}, {"isolation_level": None}], ids=str)
+    async def test_a_trigger_that_undoes_the_transaction(self, database: Database, setting: dict[str, Any]) -> None:
+        """Its row is rejected, and the others are stored."""
+        database.run(
+            "CREATE TRIGGER w BEFORE INSERT ON t WHEN new.n = 7 BEGIN SELECT RAISE(ROLLBACK, 'not seven'); END"
+        )
+        rows = [{"id": n, "n": 7 if n in {4, 9} else 1} for n in range(1, 11)]
+        async with on(database, setting) as engine, writer_on(engine) as writer:
+            report = await writer.insert_many(rows)
+        check(report.results, range(1, 11), database.read("SELECT id FROM t"))
+        assert told([report.results[3], report.results[8]]) == ["CheckViolation"] * 2
+        assert len(report.errors) == 2
+
+    @pytest.mark.parametrize("kind", ["TRIGGER", "TEMP TRIGGER"])
+    async def test_a_trigger_that_came_later(self, database: Database, kind: str) -> None:
+        """It changes rows elsewhere: the count of changes does not tell any more which row was the bad one."""
+        database.run("CREATE TABLE log (id INTEGER)")
+        sql = f"CREATE {kind} w AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.id), (new.id); END"  # noqa: S608 - ours
+        async with engine_on(database) as engine, opened(engine) as backend:
+            if kind == "TRIGGER":
+                database.run(sql)
+            else:
+                async with engine.connect() as connection:
+                    await connection.exec_driver_sql(sql.replace("ON t", "ON main.t"))
+            rows = [(n, -1 if n % 5 == 4 else 1) for n in range(1, 31)]
+            answers = await write(backend, "id n", rows)
+        check(answers, [row[0] for row in rows], database.read("SELECT id FROM t"))
+        assert told(answers).count("CheckViolation") == 6
+
+
+def writer_on(engine: AsyncEngine) -> BulkWriter[Any]:
+    """Return a writer that gives up soon."""
+    return BulkWriter(SQLAlchemyBackend(engine, "t"), retry=HASTY)
+
+
+@contextlib.asynccontextmanager
+async def on(database: Database, setting: dict[str, Any]) -> AsyncIterator[AsyncEngine]:
+    """Make an engine with arguments for the driver, and let go of it afterwards."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{database.path}", connect_args=setting)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
