@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bulkwriter import BulkWriter, RetryPolicy
 from bulkwriter.backends.sqlalchemy import SQLAlchemyBackend
-from bulkwriter.errors import MisconfigurationError
+from bulkwriter.errors import InvalidValueError, MisconfigurationError
 from bulkwriter.results import WriteResult
 from tests.sqlalchemy_tables import engine_on, opened, write
 from tests.sqlite_tables import Database, told
@@ -181,9 +183,96 @@ class TestTables:
         assert told(answers).count("CheckViolation") == 6
 
 
-def writer_on(engine: AsyncEngine) -> BulkWriter[Any]:
+class TestValues:
+    """Values, and objects that hold them."""
+
+    async def test_no_number_is_not_stored_as_null(self, tmp_path: pathlib.Path) -> None:
+        """SQLite has no NaN, and would say nothing."""
+        database = Database(tmp_path / "nan.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL, b)")
+        rows = [(1, 1.5, 1.5), (2, math.nan, None), (3, None, math.nan), (4, math.inf, "x")]
+        async with opened(database) as backend:
+            answers = await write(backend, "id a b", rows)
+        assert told(answers) == ["inserted", "InvalidValue", "InvalidValue", "inserted"]
+        assert database.read("SELECT * FROM t") == [rows[0], rows[3]]
+
+    async def test_an_instance_that_has_expired_is_refused(self, database: Database) -> None:
+        """Defaults would be stored in place of what its caller sees in it; one that is loaded whole is taken."""
+        async with engine_on(database) as engine, writer_on(engine, Thing) as writer:
+            async with AsyncSession(engine, expire_on_commit=True) as session:
+                thing = Thing(id=1, n=5)
+                session.add(thing)
+                await session.commit()
+                with pytest.raises(InvalidValueError, match=r"'(id|n)' has expired"):
+                    await writer.insert(thing)
+                await session.refresh(thing)
+                session.expire(thing, ["n"])
+                with pytest.raises(InvalidValueError, match="'n' has expired"):
+                    await writer.insert(thing)
+                await session.refresh(thing)
+                session.expunge_all()
+            database.run("DELETE FROM t")
+            await writer.insert(thing)
+        assert database.read("SELECT id, n FROM t") == [(1, 5)]
+
+    async def test_a_default_sees_its_row_by_the_keys_of_its_columns(self, database: Database) -> None:
+        """As in a statement of SQLAlchemy's own."""
+        table = sa.Table(
+            "t",
+            sa.MetaData(),
+            sa.Column("id", sa.Integer, key="number", primary_key=True),
+            sa.Column("n", sa.Integer, default=lambda context: context.get_current_parameters()["number"] * 2),
+        )
+        async with opened(database, table) as backend:
+            answers = await write(backend, "id", [(4,), (5,)])
+        assert told(answers) == ["inserted"] * 2
+        assert database.read("SELECT * FROM t") == [(4, 8), (5, 10)]
+
+    def test_a_schema_that_is_translated_is_refused(self) -> None:
+        """The rows would go to another table than the caller's statements."""
+        engine = create_async_engine(
+            "sqlite+aiosqlite://", execution_options={"schema_translate_map": {None: "tenant"}}
+        )
+        with pytest.raises(MisconfigurationError, match="schema_translate_map"):
+            SQLAlchemyBackend(engine, "t")
+
+    async def test_a_type_with_values_of_its_own_is_refused(self, database: Database) -> None:
+        """They would have to be sent beside the row's."""
+        table = sa.Table("t", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", Shifted()))
+        with pytest.raises(MisconfigurationError, match="bind_expression"):
+            async with opened(database, table):
+                pass
+
+
+class Base(DeclarativeBase):
+    """Where the mapped class of these tests belongs."""
+
+
+class Thing(Base):
+    """A mapped class over the usual table."""
+
+    __tablename__ = "t"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int | None] = mapped_column(default=7)
+
+
+class Shifted(sa.types.UserDefinedType[int]):
+    """A type that adds 1 on the way."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return its name in the database."""
+        return "INTEGER"
+
+    def bind_expression(self, bindvalue: Any) -> Any:
+        """Return what is put into statements."""
+        return sa.type_coerce(bindvalue, sa.Integer) + 1
+
+
+def writer_on(engine: AsyncEngine, table: Any = "t") -> BulkWriter[Any]:
     """Return a writer that gives up soon."""
-    return BulkWriter(SQLAlchemyBackend(engine, "t"), retry=HASTY)
+    return BulkWriter(SQLAlchemyBackend(engine, table), retry=HASTY)
 
 
 @contextlib.asynccontextmanager

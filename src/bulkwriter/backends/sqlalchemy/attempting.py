@@ -52,6 +52,7 @@ class Attempting:
         self._language = parts.options.family.language
         self._table = parts.options.table
         self._is_given_up = False
+        self._most_bytes: int | None = None
         self._reply: Reply | None = None
         self.is_committing: bool = False
         self.task: asyncio.Task[Reply] = asyncio.get_running_loop().create_task(self._attempted())
@@ -84,6 +85,7 @@ class Attempting:
 
     def _written_and_committed(self, connection: sa.Connection) -> Reply:
         """Write a batch, and once more if the ledger has turned out to know the work."""
+        self._most_bytes = self._parts.most_bytes(connection)
         book, tombstone = self._parts.book, None
         looks = book is not None and book.may_know(self._attempt)
         for _ in range(_MOST_ROUNDS):
@@ -116,7 +118,14 @@ class Attempting:
         parts, attempt = self._parts, self._attempt
         statements = parts.statements_for(attempt.plan.operation, attempt.plan.columns)
         batch = Batch(statements, attempt.rows)
-        writing = Writing(connection, parts.options, statements, batch, is_over=self._transactions.is_over)
+        writing = Writing(
+            connection,
+            parts.options,
+            statements,
+            batch,
+            most_bytes=self._most_bytes,
+            is_over=self._transactions.is_over,
+        )
         path = CAREFUL if attempt.careful else TOGETHER
         try:
             if not attempt.careful:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.sqlalchemy.errors import refused
-from bulkwriter.backends.sqlalchemy.slots import UnfitError
+from bulkwriter.backends.sqlalchemy.unfit import UnfitError
 from bulkwriter.contract import Uniform
 from bulkwriter.results import DELETED, INSERTED
+from bulkwriter.sizes import run_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +57,7 @@ class Batch:
 
     def _made(self, default: PythonDefault, place: int, row: tuple[Any, ...]) -> Any:
         try:
-            return default.value(row, self._statements.given)
+            return default.value(row, self._statements.given_keys)
         except Exception as error:  # noqa: BLE001 - it is the caller's function
             self._put_aside(place, f"its default failed with {type(error).__name__}", default.name, error)
             return None
@@ -106,6 +107,15 @@ class Batch:
         for place in places:
             values.extend(self._statements.keys_of(self.rows[place]))
         return tuple(values)
+
+    def most_bytes(self, places: Sequence[int]) -> int:
+        """Return the bytes that the values of some rows have in a statement at most, whatever is escaped in them."""
+        return 4 * run_size([self.rows[place] for place in places])
+
+    def least_bytes(self, place: int) -> int:
+        """Return the bytes that the text and the bytes of a row have in a statement at least."""
+        sent = [value.encode() if isinstance(value, str) else value for value in self.rows[place]]
+        return sum(len(value) for value in sent if isinstance(value, bytes))
 
     def restart(self) -> None:
         """Forget what was told, since it was rolled back."""

@@ -14,14 +14,14 @@ class RowContext:
     """What a default that asks for its context is told: the row, and no more.
 
     Args:
-        row: The row, column by column, as its caller gave it.
+        row: The row as its caller gave it, by the keys of its columns.
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:
         self.current_parameters: dict[str, Any] = dict(row)
 
     def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - SQLAlchemy's own signature
-        """Return the row, column by column."""
+        """Return the row, by the keys of its columns."""
         return self.current_parameters
 
 
@@ -41,8 +41,8 @@ class PythonDefault:
         self._value = default.arg
         self._is_called = default.is_callable
 
-    def value(self, row: Sequence[Any], columns: Sequence[str]) -> Any:
-        """Return the value for a row of these columns.
+    def value(self, row: Sequence[Any], keys: Sequence[str]) -> Any:
+        """Return the value for a row whose columns have these keys.
 
         Raises:
             Exception: The function's own.
@@ -50,7 +50,7 @@ class PythonDefault:
         if not self._is_called:
             return self._value
         make: Callable[[Any], Any] = self._value
-        return make(RowContext(dict(zip(columns, row, strict=True))))
+        return make(RowContext(dict(zip(keys, row, strict=True))))
 
 
 def is_python(column: sa.Column[Any]) -> bool:

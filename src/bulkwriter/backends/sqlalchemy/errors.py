@@ -13,12 +13,13 @@ from bulkwriter.errors import (
     MisconfigurationError,
     NotWrittenError,
     RowRejectedError,
+    RowTooLargeError,
 )
 from bulkwriter.sql import Signature, mysql_numbers, sqlite_codes, sqlstates
 from bulkwriter.sql.errors import undone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bulkwriter.contract import NotApplied
     from bulkwriter.ledger import Dialect
@@ -35,10 +36,16 @@ _UNBINDABLE: Final = (TypeError, ValueError, ArithmeticError, LookupError, Attri
 _ABOUT_VALUES: Final = (sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.NotSupportedError, sa.exc.InterfaceError)
 """What drivers raise about it in their own classes, without a code of the database."""
 
+_UNFIT: Final = "a value cannot be sent to the database"
+
 _WRONG_AT_OPENING: Final = (sa.exc.ArgumentError, sa.exc.InvalidRequestError, sa.exc.CompileError)
 
 _LOST_IN_MIDST: Final = (sa.exc.ResourceClosedError, sa.exc.PendingRollbackError)
 """Of the same kind as what is wrong, but about a connection that is gone."""
+
+
+_EITHER: Final[Mapping[Dialect, Collection[str]]] = {"sqlite": {"SQLITE_ERROR"}, "postgresql": {"42804", "42846"}}
+"""A malformed value, or a missing table; a type that the column is not of, or the column has got another."""
 
 
 class LedgerMovedError(Exception):
@@ -121,8 +128,12 @@ def is_duplicate(error: BaseException, language: Dialect) -> bool:
 
 
 def may_be_value(error: BaseException, language: Dialect) -> bool:
-    """Whether an error is about a value, or else about the statement: SQLite has one code for both."""
-    return language == "sqlite" and told_by(error, language).code == "SQLITE_ERROR"
+    """Whether an error is about a value, or else about the statement.
+
+    SQLite has one code for both, and so has PostgreSQL where the driver names the type of each value.
+    """
+    code = told_by(error, language).code
+    return code in _EITHER.get(language, ())
 
 
 def rejected(error: BaseException, language: Dialect, table: str, columns: Sequence[str]) -> RowRejectedError:
@@ -140,15 +151,23 @@ def rejected(error: BaseException, language: Dialect, table: str, columns: Seque
     return signed(answer, table, cause_of(error))
 
 
+def too_large(table: str, most_bytes: int) -> RowTooLargeError:
+    """Return what the caller of a row hears that is larger than a statement may be."""
+    message = f"table {table}: the row is larger than max_allowed_packet, {most_bytes:,} bytes"
+    return RowTooLargeError(message, backend=BACKEND, table=table)
+
+
 def _rejection(told: Told, language: Dialect) -> tuple[type[RowRejectedError], str]:
     if not told.code:
-        return InvalidValueError, "a value cannot be sent to the database"
+        return InvalidValueError, _UNFIT
     if language == "sqlite":
         return sqlite_codes.rejection(told.code), sqlite_codes.what_failed(told.code, told.constraint)
     if language == "mysql":
         number = int(told.code)
         kind = mysql_numbers.rejection(number, told.state)
         return kind, mysql_numbers.what_failed(number, kind, told.constraint, told.column)
+    if told.code in _EITHER["postgresql"]:
+        return InvalidValueError, _UNFIT
     return sqlstates.rejection(told.code), sqlstates.what_failed(told.code, told.constraint, told.column)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import decimal
 from typing import TYPE_CHECKING, Final
 
 from bulkwriter.contract import Capabilities, Limits
@@ -27,8 +25,6 @@ class Family:
             committed meanwhile; ``None`` leaves it alone.
         begins: What must be said first of all for a transaction to hold the statements to come; empty if nothing.
         most_parameters: How many values a statement may have.
-        sendable: The types of which the drivers send the values, where they send the text of any other object instead
-            of refusing it; ``None`` where they refuse it.
     """
 
     language: Dialect
@@ -39,13 +35,7 @@ class Family:
     isolation: str | None = "READ COMMITTED"
     begins: str = ""
     most_parameters: int = 30_000
-    sendable: frozenset[type] | None = None
 
-
-# Of anything else, PyMySQL and its like send str(value).
-_SENT_BY_MYSQL: Final = frozenset(
-    {type(None), bool, int, float, str, bytes, decimal.Decimal, dt.date, dt.datetime, dt.time, dt.timedelta}
-)
 
 WIDEST: Final = Capabilities()
 """What some dialects can do; each by itself may be able to do less."""
@@ -78,14 +68,12 @@ FAMILIES: Final[dict[str, Family]] = {
         # what another has just set.
         capabilities=WIDEST.but(expressions=False, returning=False),
         limits=LIMITS,
-        sendable=_SENT_BY_MYSQL,
     ),
     "mariadb": Family(
         language="mysql",
         drivers=frozenset({"aiomysql", "asyncmy"}),
         capabilities=WIDEST.but(expressions=False),
         limits=LIMITS,
-        sendable=_SENT_BY_MYSQL,
     ),
     "postgresql": Family(
         language="postgresql",

@@ -61,6 +61,8 @@ def _given_table(table: object) -> sa.Table | None:
 
 def _database(check: OptionCheck, given: object) -> tuple[AsyncEngine | None, sa.URL | None]:
     if isinstance(given, AsyncEngine):
+        if given.sync_engine.get_execution_options().get("schema_translate_map"):
+            check.refuse("the engine's schema_translate_map is not honoured: give a table with its own schema")
         return given, None
     if isinstance(given, AsyncSession | async_sessionmaker | AsyncConnection):
         check.refuse(f"an {type(given).__name__} cannot be written through: engine_or_url {_NOT_YOURS}")

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from bulkwriter.backends.sqlalchemy import errors
 from bulkwriter.backends.sqlalchemy.book import Book
+from bulkwriter.backends.sqlalchemy.sessions import check_session
 from bulkwriter.backends.sqlalchemy.statements import Statements
 from bulkwriter.backends.sqlalchemy.target import Target, look_up
 from bulkwriter.backends.sqlalchemy.transactions import Transactions, turns
@@ -69,6 +70,18 @@ class Parts:
             if self.options.family.isolation is not None:
                 await connection.execution_options(isolation_level=self.options.family.isolation)
             yield connection
+
+    def most_bytes(self, connection: sa.Connection) -> int | None:
+        """Return the bytes that a statement may have on a connection; ``None`` if there is no limit to be met.
+
+        Raises:
+            MisconfigurationError: Its session would change values.
+        """
+        if self.options.family.language != "mysql":
+            return None
+        target = self.target
+        is_known = target.numbers_zero is not None or not target.counts_by_itself
+        return check_session(connection, target.label, numbers_zero=is_known).most_bytes
 
     def statements_for(self, operation: Operation, columns: tuple[str, ...]) -> Statements:
         """Return the SQL for rows of these columns.

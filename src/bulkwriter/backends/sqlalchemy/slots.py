@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from bulkwriter.backends.sqlalchemy.errors import refuse
+from bulkwriter.backends.sqlalchemy.unfit import UnfitError, check_for
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,10 +17,6 @@ MARK: Final = "\0"
 """Stands for a value until a statement knows how many it has."""
 
 _PLACEHOLDER: Final = re.compile(r"\$1(?!\d)|%\(p\)s|%s|\?")
-
-
-class UnfitError(ValueError):
-    """A value cannot be stored as it is; the message says why, and does not show it."""
 
 
 class Slot:
@@ -31,22 +30,30 @@ class Slot:
         kind: Its type, as the dialect implements it.
     """
 
-    def __init__(self, column: sa.Column[Any], dialect: sa.Dialect, sendable: frozenset[type] | None = None) -> None:
+    def __init__(self, column: sa.Column[Any], dialect: sa.Dialect) -> None:
         """Find out how values of a column are sent.
 
         Args:
             column: The column.
             dialect: The dialect.
-            sendable: The only types of which the driver sends the values; ``None`` if it refuses others by itself.
+
+        Raises:
+            MisconfigurationError: Its type wants values of its own in statements.
         """
         self.column = column
         self.name: str = column.name
         self.kind: sa.types.TypeEngine[Any] = column.type.dialect_impl(dialect)
         self.bind: Callable[[Any], Any] | None = self.kind.bind_processor(dialect)
-        compiled = str(sa.bindparam("p", type_=column.type).compile(dialect=dialect))
-        self.template: str = _PLACEHOLDER.sub(MARK, compiled, count=1)
+        compiled: Any = sa.bindparam("p", type_=column.type).compile(dialect=dialect)
+        if set(compiled.binds) != {"p"}:
+            message = (
+                f"column {self.name!r}: the bind_expression of its type has values of its own, which are not sent: "
+                "write them by literal_column()"
+            )
+            refuse(message, column.table.fullname)
+        self.template: str = _PLACEHOLDER.sub(MARK, str(compiled), count=1)
         self._dialect = dialect
-        self._sendable = sendable
+        self._check = check_for(dialect, self.kind)
 
     def refuse_zero(self) -> None:
         """Take no 0 any more: the database would store another number."""
@@ -67,9 +74,8 @@ class Slot:
             Exception: The column's type does not take it.
         """
         sent = value if self.bind is None else self.bind(value)
-        if self._sendable is not None and type(sent) not in self._sendable:
-            message = f"the driver does not know values of type {type(sent).__name__}, and would send them as text"
-            raise UnfitError(message)
+        if self._check is not None and type(sent) is not int:
+            self._check((sent,))
         return sent
 
     def sent_all(self, values: list[Any]) -> list[Any]:
@@ -79,14 +85,14 @@ class Slot:
             Exception: The column's type does not take one of them.
         """
         sent = values if self.bind is None else list(map(self.bind, values))
-        if self._sendable is not None and not self._sendable.issuperset(map(type, sent)):
-            return list(map(self.sent, values))
+        if self._check is not None:
+            self._check(sent)
         return sent
 
     @property
     def is_plain(self) -> bool:
         """Whether every value is given to the driver as it is."""
-        return self.bind is None and self._sendable is None
+        return self.bind is None and self._check is None
 
     def received(self, values: list[Any], coltype: Any) -> list[Any]:
         """Return values of the driver as Python is to have them.

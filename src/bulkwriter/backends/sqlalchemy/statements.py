@@ -33,6 +33,7 @@ class Statements:
         operation: ``"insert"`` or ``"delete"``.
         target: The table.
         given: The columns of a row's values, as its caller gave them.
+        given_keys: What SQLAlchemy calls them.
         defaults: What is added to each row behind them.
         slots: The columns that are sent: those given, and those of the defaults.
         key: The columns that identify a row; empty if there are none.
@@ -64,10 +65,10 @@ class Statements:
         if not given or len(set(columns)) < len(columns):
             refuse(f"table {target.label}: a row must have one column at least, and each once", target.label)
         added = [] if operation == "delete" else [c for c in target.table.columns if c.name not in columns]
+        self.given_keys: tuple[str, ...] = tuple(column.key for column in given)
         self.defaults: list[PythonDefault] = [PythonDefault(column) for column in added if is_python(column)]
         self.slots: list[Slot] = [
-            Slot(column, dialect, options.family.sendable)
-            for column in [*given, *(column for column in added if is_python(column))]
+            Slot(column, dialect) for column in [*given, *(column for column in added if is_python(column))]
         ]
         if operation == "insert":
             for slot in self.slots:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from bulkwriter.backends.sqlalchemy.errors import refuse
+from bulkwriter.backends.sqlalchemy.sessions import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +35,7 @@ class Target:
         strange_texts: Columns of text whose collation compares in a way that is not known here.
         collations: By column of text, the name of its collation, where it decides what is equal.
         numbers_zero: The column in which the database would store another number for 0; ``None`` if there is none.
+        counts_by_itself: Whether there would be such a column in another session.
     """
 
     table: sa.Table
@@ -46,6 +48,7 @@ class Target:
     strange_texts: frozenset[str]
     collations: Mapping[str, str]
     numbers_zero: str | None = None
+    counts_by_itself: bool = False
 
     def column(self, name: str) -> sa.Column[Any]:
         """Return a column.
@@ -195,10 +198,7 @@ def _of_postgresql(connection: sa.Connection, name: str, schema: str | None) -> 
 
 
 def _of_mysql(connection: sa.Connection, name: str, schema: str | None) -> dict[str, Any]:
-    mode = str(connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar())
-    if "STRICT_" not in mode:
-        message = "sessions must be strict, or values are changed to make them fit: STRICT_TRANS_TABLES in sql_mode"
-        refuse(f"table {name}: {message}", name)
+    session = session_of(connection, name)
     where = {"schema": schema or connection.exec_driver_sql("SELECT DATABASE()").scalar(), "name": name}
     engine = connection.execute(_ENGINE, where).first()
     if engine is None or engine[1] != "YES":
@@ -208,7 +208,8 @@ def _of_mysql(connection: sa.Connection, name: str, schema: str | None) -> dict[
     return {
         "strange_texts": frozenset(),
         "collations": {column: collation for column, collation, _ in columns if collation},
-        "numbers_zero": numbered[0] if numbered and "NO_AUTO_VALUE_ON_ZERO" not in mode else None,
+        "numbers_zero": numbered[0] if numbered and session.numbers_zero else None,
+        "counts_by_itself": bool(numbered),
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import sqlalchemy as sa
+
 from bulkwriter.backends.sqlalchemy import errors
 from bulkwriter.backends.sqlalchemy.target import counts_rows
 from bulkwriter.results import SKIPPED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import sqlalchemy as sa
 
     from bulkwriter.backends.sqlalchemy.batch import Batch
     from bulkwriter.backends.sqlalchemy.options import Options
@@ -64,6 +64,7 @@ class Writing:
         options: What the caller asked for.
         statements: How the rows are written.
         batch: The rows.
+        most_bytes: The bytes that a statement may have; ``None`` if there is no limit to be met.
         is_over: Whether the transaction has ended by itself.
     """
 
@@ -74,9 +75,11 @@ class Writing:
         statements: Statements,
         batch: Batch,
         *,
+        most_bytes: int | None,
         is_over: Callable[[sa.Connection], bool],
     ) -> None:
         self._connection = connection
+        self._most_bytes = most_bytes
         self._is_over = is_over
         self._options = options
         self._language = options.family.language
@@ -114,7 +117,22 @@ class Writing:
 
     def _write(self, places: Sequence[int]) -> None:
         for start in range(0, len(places), self._statements.largest):
-            self._write_statement(places[start : start + self._statements.largest])
+            for part in self._that_fit(places[start : start + self._statements.largest]):
+                self._write_statement(part)
+
+    def _that_fit(self, places: Sequence[int]) -> Iterator[Sequence[int]]:
+        """Yield rows that fit into a statement, and reject one that fits into none: the server would hang up."""
+        most = self._most_bytes
+        if most is None or self._batch.most_bytes(places) <= most:
+            yield places
+        elif len(places) > 1:
+            middle = len(places) // 2
+            yield from self._that_fit(places[:middle])
+            yield from self._that_fit(places[middle:])
+        elif self._batch.least_bytes(places[0]) >= most:
+            self._batch.reject(places[0], errors.too_large(self._statements.target.label, most))
+        else:
+            yield places
 
     def _write_statement(self, places: Sequence[int]) -> None:
         if self._statements.mode == "delete":
@@ -261,6 +279,9 @@ class Writing:
     def _is_row_fault(self, error: Exception, sql: str, values: Any) -> bool:
         if not errors.may_be_value(error, self._language):
             return errors.is_row_fault(error, self._language)
+        if self._language == "postgresql":
+            # Nothing can be asked before the transaction is taken back; it is when the row is alone.
+            return True
         # "Malformed JSON" and "no such table" have the same code; but only the latter is found without any values.
         with contextlib.suppress(Exception):
             self._connection.exec_driver_sql(f"EXPLAIN {sql}", values[0] if isinstance(values, list) else values)
@@ -340,6 +361,7 @@ class Writing:
                 return
             except BadRowError as bad:
                 self._batch.forget([place])
+                self._require_about_row(bad)
                 if not self._has_come_meanwhile(place, bad):
                     self._reject(place, bad.why)
                     return
@@ -347,6 +369,15 @@ class Writing:
                 return
         message = f"table {self._statements.target.label}: a row of this key comes and goes all the time"
         raise errors.unavailable(message, self._statements.target.label)
+
+    def _require_about_row(self, bad: BadRowError) -> None:
+        """Raise what is about the statement, and not about the row in it: it fails without any values as well."""
+        if self._language == "postgresql" and errors.may_be_value(bad.why, self._language):
+            nothing = (None,) * len(self._statements.slots)
+            try:
+                self._connection.exec_driver_sql(f"EXPLAIN {self._statements.insert(1)}", nothing)
+            except sa.exc.DBAPIError as error:
+                raise bad.why from error
 
     def _has_come_meanwhile(self, place: int, bad: BadRowError) -> bool:
         """Whether a row of the key was not there when it was looked for, and is now."""
