@@ -32,7 +32,7 @@ integration-docker: ## Run integration/ on servers in containers (as root on Deb
 	@$(PYTHON) -m tools.containers $(ARGS)
 
 faults: ## Bring about every fault of each server, and write what callers heard into docs/*-faults.md
-	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py integration/mysql/test_faults.py
+	@BULKWRITER_WRITE_FAULTS=yes $(IN) integration python -m pytest -q $(ARGS) integration/postgres/test_faults.py integration/mysql/test_faults.py integration/sqlalchemy/test_faults.py
 
 soak: ## Write to each server for SECONDS (600) while all goes wrong by chance, and compare every answer with the table
 	@BULKWRITER_SOAK_SECONDS=$(SECONDS) $(IN) integration python -m pytest -q $(ARGS) integration/truth

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.mysql import MySQLBackend
 from bulkwriter.backends.postgres import PostgresBackend
+from bulkwriter.backends.sqlalchemy import SQLAlchemyBackend
 
 if TYPE_CHECKING:
     from bulkwriter.contract import Attempt, Reply
@@ -64,3 +65,10 @@ class OverrunningMySQL(Overrunning, MySQLBackend):
         """Whether no connection is left that a batch could be sent on."""
         assert self._parts is not None
         return not any(session.is_usable for session in self._parts.connections._idle)
+
+
+class OverrunningSQLAlchemy(Overrunning, SQLAlchemyBackend):
+    """PostgreSQL, MariaDB or MySQL, by way of SQLAlchemy."""
+
+    # A pool notices what became of a connection when it is used, and not before.
+    has_lost_connections = True

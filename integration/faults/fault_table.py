@@ -122,6 +122,8 @@ class FaultTable:
             for problem in self._faults.problems.values()
             if (problem.says, "0") in self._cells
         ]
+        if not rows:
+            return "\n"
         return f"\n### At opening\n\n| what is wrong | `open()` raises |\n|---|---|\n{''.join(rows)}\n"
 
 

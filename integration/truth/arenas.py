@@ -16,9 +16,12 @@ from integration.postgres.target import FaultTarget as PostgresTarget
 from integration.servers.mysql_scratch import WRITERS as MYSQL_WRITERS
 from integration.servers.mysql_scratch import MySQLScratch, run
 from integration.servers.scratch import WRITERS, Scratch
+from integration.truth.trouble import SERVER_KINDS, ServerTrouble
 
 if TYPE_CHECKING:
     from bulkwriter.testing.conformance import Target
+    from bulkwriter.testing.conformance.told import Telling
+    from integration.truth.trouble import Kind, Trouble
     from integration.wire import Wire
 
 
@@ -26,18 +29,56 @@ class Arena(abc.ABC):
     """Where callers and trouble meet.
 
     Args:
+        target: The table.
+
+    Attributes:
+        trouble: Who brings trouble there.
+        kinds: What can go wrong there: how likely each is, and what it does.
+        tellings: What others were told than the callers of a run.
+    """
+
+    trouble: ClassVar[type[Trouble]]
+    kinds: ClassVar[dict[str, tuple[float, Kind]]]
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.tellings: list[Telling] = []
+
+    @abc.abstractmethod
+    async def make_table(self) -> None:
+        """Make the table anew."""
+
+    @abc.abstractmethod
+    def calm(self) -> None:
+        """Let everything flow again."""
+
+
+class ServerArena(Arena):
+    """A server, and the wire before it.
+
+    Args:
         scratch: Where the table is.
         wire: Between the writer and the server.
         target: The table.
     """
 
+    trouble = ServerTrouble
+    kinds = SERVER_KINDS
+
     errors: ClassVar[tuple[type[Exception], ...]]
     """What the driver raises of a server that says no, or has gone."""
 
     def __init__(self, scratch: Any, wire: Wire, target: Target) -> None:
+        super().__init__(target)
         self.scratch = scratch
         self.wire = wire
-        self.target = target
+
+    def __repr__(self) -> str:
+        return repr(self.server)
+
+    def calm(self) -> None:
+        """Let what the wire holds go on."""
+        self.wire.thaw()
 
     @property
     def server(self) -> Any:
@@ -67,7 +108,7 @@ class Arena(abc.ABC):
         return 1
 
 
-class PostgresArena(Arena):
+class PostgresArena(ServerArena):
     """PostgreSQL."""
 
     errors = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -100,7 +141,7 @@ class PostgresArena(Arena):
         return 1
 
 
-class MySQLArena(Arena):
+class MySQLArena(ServerArena):
     """MariaDB or MySQL."""
 
     errors = (pymysql.Error, OSError, TimeoutError)

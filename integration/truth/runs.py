@@ -15,12 +15,12 @@ from bulkwriter.testing.conformance import MismatchError
 from bulkwriter.testing.conformance.told import assert_told_equals_stored, keep_columns
 from integration.attempts import told
 from integration.truth.callers import Callers
-from integration.truth.trouble import Trouble
 
 if TYPE_CHECKING:
     from bulkwriter.contract import OnConflict
     from bulkwriter.testing.conformance.told import Telling
     from integration.truth.arenas import Arena
+    from integration.truth.trouble import Trouble
 
 POLICIES: tuple[OnConflict, ...] = ("error", "skip", "update")
 ENDINGS = ("everybody is answered", "stopped", "stopped by force")
@@ -81,15 +81,15 @@ async def run_once(arena: Arena, seed: int, seconds: float, figures: Figures) ->
     try:
         async with BulkWriter[Any](backend, retry=WITH_LEDGER if ledger else WITHOUT, **options) as writer:
             callers = Callers(writer, on_conflict, chance)
-            trouble = Trouble(arena, chance)
+            trouble = arena.trouble(arena, chance, writer)
             await _live_through(callers, trouble, writer, seconds, ending)
         assert writer.statistics().is_balanced
         stored = await arena.target.rows()
-        assert_told_equals_stored(callers.tellings, stored, keep_columns)
+        assert_told_equals_stored([*callers.tellings, *arena.tellings], stored, keep_columns)
         if ledger and ending != "stopped by force":
             _check_nothing_is_unknown(callers.tellings)
     except BaseException as error:
-        error.add_note(f"seed {seed}: {on_conflict}, ledger={ledger}, {ending}, {options}")
+        error.add_note(f"{arena!r}, seed {seed}: {on_conflict}, ledger={ledger}, {ending}, {options}")
         raise
     figures.runs += 1
     figures.told.update(told([telling.answer for telling in callers.tellings if telling.answer is not None]))

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.truth.arenas import Arena, MySQLArena, PostgresArena
+from integration.servers.scratch import Scratch
+from integration.sqlalchemy.places import wired
+from integration.sqlalchemy.target import FaultTarget as SQLAlchemyTarget
+from integration.truth.arenas import Arena, MySQLArena, PostgresArena, ServerArena
 from integration.truth.runs import Figures, run_once
-from integration.truth.trouble import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from integration.servers.mysql_scratch import MySQLScratch
-    from integration.servers.scratch import Scratch
+    from integration.servers.registry import Servers
     from integration.wire import Wire
 
     Record = Callable[[str, object], None]
@@ -34,6 +36,9 @@ A_RUN = 3.0
 
 LONG = 600.0
 """Seconds from which on every trouble must have hit."""
+
+BY_SQLALCHEMY = ("postgresql+psycopg", "mariadb+asyncmy")
+"""Those of the dialects and drivers that are soaked: the others are to be named here by hand."""
 
 OFTEN = 20
 """How often."""
@@ -63,15 +68,26 @@ async def test_mysql(mysql_arena: MySQLArena, record_property: Record) -> None:
     await _soak(mysql_arena, record_property)
 
 
-async def _soak(arena: Arena, record_property: Record) -> None:
+@pytest.mark.timeout(3 * SECONDS + 300)
+@pytest.mark.parametrize("dialect", BY_SQLALCHEMY)
+async def test_sqlalchemy(servers: Servers, dialect: str, record_property: Record) -> None:
+    """PostgreSQL, MariaDB and MySQL, by way of SQLAlchemy."""
+    async with wired(servers, dialect) as (scratch, wire):
+        made: ServerArena = PostgresArena(scratch, wire) if isinstance(scratch, Scratch) else MySQLArena(scratch, wire)
+        made.target = SQLAlchemyTarget(scratch, wire, dialect)
+        await _soak(made, record_property, f"{dialect}, ")
+
+
+async def _soak(arena: Arena, record_property: Record, what: str = "") -> None:
     # Where the server is not ours to be killed, this ends the test.
-    arena.server.resume()
+    if isinstance(arena, ServerArena):
+        arena.server.resume()
     figures = Figures()
     began = time.monotonic()
     seed = SEED
     while not figures.runs or time.monotonic() - began < SECONDS:
         await run_once(arena, seed, A_RUN, figures)
         seed += 1
-    record_property("figures", f"{arena.server!r}, seeds {SEED} to {seed - 1}: {figures}")
+    record_property("figures", f"{what}{arena!r}, seeds {SEED} to {seed - 1}: {figures}")
     if SECONDS >= LONG:
-        assert {name: figures.hits[name] for name in KINDS if figures.hits[name] < OFTEN} == {}
+        assert {name: figures.hits[name] for name in arena.kinds if figures.hits[name] < OFTEN} == {}

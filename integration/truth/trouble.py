@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from integration.truth.callers import KEYS
 from integration.wire import commit, statement
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable
 
-    from integration.truth.arenas import Arena
+    from bulkwriter import BulkWriter
     from integration.wire import Fault
 
-    Kind = Callable[["Trouble"], Awaitable[int]]
+    Kind = Callable[[Any], Awaitable[int]]
 
 _PATIENCE = 0.5
 """Seconds after which a moment that has not come is waited for no more."""
@@ -26,28 +26,34 @@ class Trouble:
     """Brings about one kind of trouble after the other.
 
     Args:
-        arena: Where.
+        arena: Where; it says what can go wrong there.
         chance: Draws them.
+        writer: Whose trouble it is.
 
     Attributes:
         hits: How often each has truly happened.
     """
 
-    def __init__(self, arena: Arena, chance: random.Random) -> None:
-        self.arena = arena
+    def __init__(self, arena: Any, chance: random.Random, writer: BulkWriter[Any]) -> None:
+        self.arena: Any = arena
         self.chance = chance
+        self.writer = writer
         self.hits: collections.Counter[str] = collections.Counter()
 
     async def last(self, seconds: float) -> None:
         """Go on for so long; then let everything flow again."""
         clock = asyncio.get_running_loop().time
         ends_at = clock() + seconds
-        names, weights = list(KINDS), [weight for weight, _ in KINDS.values()]
+        names, weights = list(self.arena.kinds), [weight for weight, _ in self.arena.kinds.values()]
         while clock() < ends_at:
             (name,) = self.chance.choices(names, weights)
-            self.hits[name] += await KINDS[name][1](self)
+            self.hits[name] += await self.arena.kinds[name][1](self)
             await asyncio.sleep(self.chance.uniform(0, 0.1))
-        self.arena.wire.thaw()
+        self.arena.calm()
+
+
+class ServerTrouble(Trouble):
+    """What befalls a server and the wire to it."""
 
     async def _come(self, fault: Fault) -> int:
         """Wait for a fault of the wire, and take it back if its moment does not come."""
@@ -62,7 +68,7 @@ class Trouble:
 
     async def cut(self) -> int:
         """Cut every connection, wherever it is."""
-        return self.arena.wire.cut()
+        return int(self.arena.wire.cut())
 
     async def cut_before_commit(self) -> int:
         """The server never hears of the COMMIT."""
@@ -103,7 +109,7 @@ class Trouble:
 
     async def end_sessions(self) -> int:
         """An administrator ends the writer's sessions."""
-        return await self.arena.end_sessions()
+        return int(await self.arena.end_sessions())
 
     async def rival(self) -> int:
         """Somebody else locks some of the rows, in the wrong order."""
@@ -119,7 +125,7 @@ class Trouble:
 
     async def crash(self) -> int:
         """The server is killed, and recovers."""
-        return await self.arena.crash()
+        return int(await self.arena.crash())
 
     async def restart(self) -> int:
         """The server is stopped and started in good order."""
@@ -127,19 +133,19 @@ class Trouble:
         return 1
 
 
-KINDS: dict[str, tuple[float, Kind]] = {
-    "cut": (2, Trouble.cut),
-    "cut before COMMIT": (2, Trouble.cut_before_commit),
-    "cut after COMMIT": (2, Trouble.cut_after_commit),
-    "cut at COMMIT": (2, Trouble.cut_at_commit),
-    "cut amid rows": (2, Trouble.cut_amid_rows),
-    "COMMIT's answer swallowed": (1, Trouble.swallow_commit),
-    "wire stalled": (1, Trouble.stall),
-    "connections refused": (1, Trouble.refuse),
-    "sessions ended": (2, Trouble.end_sessions),
-    "rival's locks": (2, Trouble.rival),
-    "server paused": (1, Trouble.pause),
-    "server killed": (0.5, Trouble.crash),
-    "server restarted": (0.5, Trouble.restart),
+SERVER_KINDS: dict[str, tuple[float, Kind]] = {
+    "cut": (2, ServerTrouble.cut),
+    "cut before COMMIT": (2, ServerTrouble.cut_before_commit),
+    "cut after COMMIT": (2, ServerTrouble.cut_after_commit),
+    "cut at COMMIT": (2, ServerTrouble.cut_at_commit),
+    "cut amid rows": (2, ServerTrouble.cut_amid_rows),
+    "COMMIT's answer swallowed": (1, ServerTrouble.swallow_commit),
+    "wire stalled": (1, ServerTrouble.stall),
+    "connections refused": (1, ServerTrouble.refuse),
+    "sessions ended": (2, ServerTrouble.end_sessions),
+    "rival's locks": (2, ServerTrouble.rival),
+    "server paused": (1, ServerTrouble.pause),
+    "server killed": (0.5, ServerTrouble.crash),
+    "server restarted": (0.5, ServerTrouble.restart),
 }
 """How likely each is, and what it does."""

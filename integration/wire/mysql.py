@@ -27,6 +27,7 @@ _NOT_READ = _COMPRESSED | _ENCRYPTED | _WITHOUT_EOF | _ZSTD
 """What a server could do and a client is not to know of: it could then not be read, or not by what is here."""
 
 _COMMIT = re.compile(r"(?i)(^|;)\s*commit\s*;?\s*$")
+_ROLLBACK = re.compile(r"(?i)(^|;)\s*rollback\s*;?\s*$")
 _BEGIN = re.compile(r"(?i)(^|;)\s*(begin|start\s+transaction)\s*(;|$)")
 _WRITE = re.compile(r"(?i)(^|;)\s*(insert|update|delete|replace)\b")
 
@@ -39,6 +40,7 @@ class MySQLDialect:
         self._server = _Framer()
         self._greeting: bytes | None = None
         self._answers = _Answers()
+        self._has_written = False
         # Of each request that is not answered yet whether it commits: a client may send several at once.
         self._asked: collections.deque[bool] = collections.deque()
 
@@ -65,9 +67,16 @@ class MySQLDialect:
                 yield Message(kind, payload, raw, commits=has_committed and kind == b"Z")
 
     def _commits(self, sql: str) -> bool:
-        """Whether something is committed by a statement: at its COMMIT, or by itself outside of a transaction."""
+        """Whether something is committed by a statement: at its COMMIT, or by itself outside of a transaction.
+
+        A COMMIT after nothing that writes, such as some drivers say to be on the safe side, is of no concern.
+        """
+        self._has_written = self._has_written or _WRITE.search(sql) is not None
         if _COMMIT.search(sql):
-            return True
+            has_written, self._has_written = self._has_written, False
+            return has_written
+        if _ROLLBACK.search(sql):
+            self._has_written = False
         is_by_itself = self._answers.commits_by_itself and not _BEGIN.search(sql)
         return is_by_itself and _WRITE.search(sql) is not None
 

@@ -281,12 +281,8 @@ def _refuse_expired(row: Any, column_of: Mapping[str, str], columns: Columns | N
 
     A commit lets all expire that the session holds.
     """
-    wanted = [
-        name
-        for name, column in column_of.items()
-        if (columns is None or column in columns) and name not in row.__dict__
-    ]
-    for name in row._sa_instance_state.expired_attributes.intersection(wanted):  # noqa: SLF001 - as above
+    left = [name for name in column_of if name not in row.__dict__ and (columns is None or column_of[name] in columns)]
+    for name in row._sa_instance_state.expired_attributes.intersection(left):  # noqa: SLF001 - as above
         message = f"{type_name(type(row))}: attribute {name!r} has expired: refresh the instance, or name columns="
         raise InvalidValueError(message, column_name=column_of[name])
 

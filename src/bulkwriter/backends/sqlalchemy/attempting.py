@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -53,6 +53,8 @@ class Attempting:
         self._table = parts.options.table
         self._is_given_up = False
         self._most_bytes: int | None = None
+        self._connection: sa.Connection | None = None
+        self._detached: Any = None
         self._reply: Reply | None = None
         self.is_committing: bool = False
         self.task: asyncio.Task[Reply] = asyncio.get_running_loop().create_task(self._attempted())
@@ -61,13 +63,23 @@ class Attempting:
         """Wait for the end of the attempt; return a verdict for every row."""
         return await asyncio.shield(self.task)
 
-    def give_up(self) -> None:
-        """See that it is not committed, if COMMIT has not been sent yet."""
+    def give_up(self) -> bool:
+        """See that it is not committed, if COMMIT has not been sent yet; return whether nobody has done so before."""
+        is_first = not self._is_given_up
         self._is_given_up = True
+        return is_first
+
+    def detach(self) -> None:
+        """Take its connection out of the pool, so that another may be had in its place."""
+        connection = self._connection
+        if self._detached is None and connection is not None and not (connection.closed or connection.invalidated):
+            self._detached = connection.connection.dbapi_connection
+            connection.detach()
 
     async def _attempted(self) -> Reply:
         try:
             async with self._parts.connection() as connection:
+                self._connection = None if self._language == "sqlite" else connection.sync_connection
                 self._reply = await connection.run_sync(self._run)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told here, while it is known how far it came
             if self._reply is not None:
@@ -154,6 +166,9 @@ class Attempting:
                 # It may be in the midst of its transaction, of which whoever settles would wait for the end.
                 with contextlib.suppress(Exception):
                     connection.invalidate()
+                    if self._detached is not None:
+                        # The pool knows nothing of it any more, and would not close it.
+                        connection.dialect.do_terminate(self._detached)
             raise
         self.is_committing = False
 

@@ -16,12 +16,17 @@ from bulkwriter.backends.sqlalchemy.target import Target, look_up
 from bulkwriter.backends.sqlalchemy.transactions import Transactions, turns
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
 
+    from bulkwriter.backends.sqlalchemy.attempting import Attempting
     from bulkwriter.backends.sqlalchemy.options import Options
-    from bulkwriter.contract import Operation
+    from bulkwriter.contract import Operation, Reply
 
 _MOST_PLANS: Final = 128
+
+_MOST_WAITING: Final = 8
+"""Attempts whose COMMIT may have been lost, and which nobody can ask about."""
 
 
 class Parts:
@@ -46,6 +51,7 @@ class Parts:
         self.transactions = Transactions(options)
         self._is_ours = options.engine is None
         self._engine: AsyncEngine = options.engine or _engine(options)
+        self._waiting: dict[asyncio.Task[Reply], None] = {}
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
 
     async def open(self) -> None:
@@ -70,6 +76,17 @@ class Parts:
             if self.options.family.isolation is not None:
                 await connection.execution_options(isolation_level=self.options.family.isolation)
             yield connection
+
+    def wait_for(self, attempting: Attempting) -> None:
+        """Let an attempt wait for the answer to its COMMIT, which may never come, without a connection of the pool's.
+
+        Nor do more than a few wait: those that have waited longest are ended.
+        """
+        attempting.detach()
+        self._waiting[attempting.task] = None
+        attempting.task.add_done_callback(lambda task: self._waiting.pop(task, None))
+        if len(self._waiting) > _MOST_WAITING:
+            next(iter(self._waiting)).cancel()
 
     def most_bytes(self, connection: sa.Connection) -> int | None:
         """Return the bytes that a statement may have on a connection; ``None`` if there is no limit to be met.

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from bulkwriter.backends.sqlalchemy.parts import Parts
     from bulkwriter.contract import Attempt, Reply
 
-# Seconds in which a statement may still come to its end, before its connection is dropped.
-_PATIENCE: Final = 1.0
+# Seconds in which a statement may still come to its end, before its connection is dropped; and that this may take.
+_PATIENCE: Final = 0.25
 
 
 class Settling:
     """Finds out what became of attempts.
 
     One that has not sent its COMMIT is ended, and then certainly never will. Of one that has, the ledger tells; without
-    one its answer is waited for, and if that is lost nobody can know.
+    one its answer is waited for, outside of the pool, and if that is lost nobody can know.
 
     Args:
         parts: What the backend is made of.
@@ -47,12 +47,18 @@ class Settling:
         if attempting is None:
             # It was given up before it had begun.
             return Uniform(NotApplied(given_up(self._table)), len(attempt.rows))
-        attempting.give_up()
-        await asyncio.wait([attempting.task], timeout=_PATIENCE)
-        if not attempting.task.done() and not attempting.is_committing and self._language != "sqlite":
-            # A thread goes on whatever is cancelled; what waits for a server can be let go.
+        has_ledger = self._parts.book is not None
+        if attempting.is_committing and not has_ledger:
+            self._parts.wait_for(attempting)
+            return await attempting.reply()
+        if attempting.give_up():
+            await asyncio.wait([attempting.task], timeout=_PATIENCE)
+        if not attempting.task.done() and self._language != "sqlite":
+            # A thread goes on whatever is cancelled; what waits for a server can be let go. With its connection ends
+            # what holds on to the ledger's entry.
             attempting.task.cancel()
-        if self._parts.book is None:
+            await asyncio.wait([attempting.task], timeout=_PATIENCE)
+        if not has_ledger:
             return await attempting.reply()
         if attempting.task.done():
             reply = await attempting.reply()
