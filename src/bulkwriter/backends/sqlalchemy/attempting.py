@@ -52,6 +52,7 @@ class Attempting:
         self._language = parts.options.family.language
         self._table = parts.options.table
         self._is_given_up = False
+        self._is_ended = False
         self._most_bytes: int | None = None
         self._connection: sa.Connection | None = None
         self._detached: Any = None
@@ -68,6 +69,12 @@ class Attempting:
         is_first = not self._is_given_up
         self._is_given_up = True
         return is_first
+
+    def end(self) -> None:
+        """Cancel it, once: a driver that is cancelled while it closes its connection might leave it open."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.task.cancel()
 
     def detach(self) -> None:
         """Take its connection out of the pool, so that another may be had in its place."""

@@ -115,7 +115,7 @@ class SQLAlchemyBackend(ServerBackend[Parts]):
         # The same for all instances of any other backend; here it is the dialect that can, or cannot.
         mine = cast("Any", self)
         mine.capabilities, mine.limits = self._options.family.capabilities, self._options.family.limits
-        self._attempts: set[asyncio.Task[Reply]] = set()
+        self._attempts: dict[asyncio.Task[Reply], Attempting] = {}
 
     async def _open(self) -> None:
         language = self._options.family.language
@@ -144,9 +144,13 @@ class SQLAlchemyBackend(ServerBackend[Parts]):
             return
         if self._attempts:
             _, late = await asyncio.wait(self._attempts, timeout=_FORCED_FAREWELL if force else _FAREWELL)
-            for task in late:
-                task.cancel()
+            for attempting in [self._attempts[task] for task in late]:
+                attempting.give_up()
+                if self._options.family.language != "sqlite":
+                    attempting.task.cancel()
             if late:
+                # A thread goes on whatever is cancelled, and a connection that is dropped beneath it may be all there
+                # is of a database in memory: it ends before its COMMIT.
                 await asyncio.wait(late, timeout=_FAREWELL)
         await parts.close()
 
@@ -174,8 +178,8 @@ class SQLAlchemyBackend(ServerBackend[Parts]):
             MisconfigurationError: The backend is closed, or belongs to another event loop or process.
         """
         attempting = attempt.token = Attempting(self._open_parts(), attempt)
-        self._attempts.add(attempting.task)
-        attempting.task.add_done_callback(self._attempts.discard)
+        self._attempts[attempting.task] = attempting
+        attempting.task.add_done_callback(lambda task: self._attempts.pop(task, None))
         return await attempting.reply()
 
     async def settle(self, attempt: Attempt) -> Reply:

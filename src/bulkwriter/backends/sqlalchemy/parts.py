@@ -51,7 +51,7 @@ class Parts:
         self.transactions = Transactions(options)
         self._is_ours = options.engine is None
         self._engine: AsyncEngine = options.engine or _engine(options)
-        self._waiting: dict[asyncio.Task[Reply], None] = {}
+        self._waiting: dict[asyncio.Task[Reply], Attempting] = {}
         self._statements: dict[tuple[Operation, tuple[str, ...]], Statements] = {}
 
     async def open(self) -> None:
@@ -83,10 +83,10 @@ class Parts:
         Nor do more than a few wait: those that have waited longest are ended.
         """
         attempting.detach()
-        self._waiting[attempting.task] = None
+        self._waiting[attempting.task] = attempting
         attempting.task.add_done_callback(lambda task: self._waiting.pop(task, None))
-        if len(self._waiting) > _MOST_WAITING:
-            next(iter(self._waiting)).cancel()
+        for longest in list(self._waiting.values())[:-_MOST_WAITING]:
+            longest.end()
 
     def most_bytes(self, connection: sa.Connection) -> int | None:
         """Return the bytes that a statement may have on a connection; ``None`` if there is no limit to be met.

@@ -56,7 +56,7 @@ class Settling:
         if not attempting.task.done() and self._language != "sqlite":
             # A thread goes on whatever is cancelled; what waits for a server can be let go. With its connection ends
             # what holds on to the ledger's entry.
-            attempting.task.cancel()
+            attempting.end()
             await asyncio.wait([attempting.task], timeout=_PATIENCE)
         if not has_ledger:
             return await attempting.reply()
