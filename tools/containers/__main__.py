@@ -11,10 +11,11 @@ Where no engine is to be had this fails, unless ``BULKWRITER_ALLOW_NO_ENGINE`` i
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tools.containers import NO_ENGINE
 from tools.environments import ROOT
@@ -63,5 +64,11 @@ def _without(reason: str) -> int:
     return int(os.environ.get("BULKWRITER_ALLOW_NO_ENGINE") != "yes")
 
 
+def _leave(*_: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    # What is asked to end takes its namespaces with it: left alone, they would go on to the end of the tests.
+    signal.signal(signal.SIGTERM, _leave)
     sys.exit(main(sys.argv[1:]))
