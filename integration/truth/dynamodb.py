@@ -147,7 +147,7 @@ class DynamoDBTrouble(Trouble):
         while clock() < ends_at:
             name = self._drawn()
             self.hits[name] += await KINDS[name](self)
-            await asyncio.sleep(self.chance.uniform(0, 0.1))
+            await asyncio.sleep(self.chance.uniform(0, 0.05))
         self._scene.wire.thaw()
         self._scene.wire.revive()
 
@@ -160,7 +160,7 @@ class DynamoDBTrouble(Trouble):
         """Some of the next requests go wrong in one way."""
         wire = self._scene.wire
         before = wire.happened[fault]
-        wire.plan(*[fault] * self.chance.choice([1, 2, 5]))
+        wire.plan(*[fault] * self.chance.choice([1, 2, 5, 10]))
         await asyncio.sleep(self.chance.uniform(0.02, 0.1))
         return wire.happened[fault] - before
 
