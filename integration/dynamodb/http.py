@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from integration.servers.ports import LOOPBACK
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Self
 
@@ -75,14 +76,16 @@ class HttpServer:
 
     Args:
         handle: Gives the answer to a request; ``None`` resets the connection instead.
+        context: With TLS, by this certificate.
     """
 
-    def __init__(self, handle: Handler) -> None:
+    def __init__(self, handle: Handler, context: ssl.SSLContext | None = None) -> None:
         self._handle = handle
+        self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=_HEAD)
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=_HEAD, ssl=self._context)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -96,7 +99,7 @@ class HttpServer:
     @property
     def endpoint_url(self) -> str:
         """Where clients find it."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http{'s' if self._context else ''}://{LOOPBACK}:{self.port}"
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A task of our own: of one that the server makes for a coroutine nobody could await the end.
