@@ -91,7 +91,7 @@ def made_certificate(folder: Path, names: str) -> tuple[Path, Path]:
         missing("tls", "there is no OpenSSL")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     kind = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command = [openssl, *kind, "-addext", f"subjectAltName={names}", "-keyout", key, "-out", certificate]
+    command = [openssl, *kind, "-addext", f"subjectAltName={names}", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - written here
     return certificate, key
 
