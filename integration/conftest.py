@@ -42,6 +42,14 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("integration.faults.checking")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let SQLAlchemy leave a psycopg connection to the garbage collector whose set-up was cancelled or has failed.
+
+    Nobody else has it then. The other drivers warn of theirs as well, and of connections that we forget.
+    """
+    config.addinivalue_line("filterwarnings", "ignore:<psycopg.AsyncConnection:ResourceWarning")
+
+
 def pytest_report_header() -> list[str]:
     """Say at the top of the run which servers of which version are used, and which must not be missing."""
     require_engine()
