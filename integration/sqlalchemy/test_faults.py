@@ -48,14 +48,13 @@ async def test_an_answer_that_never_comes_takes_no_connection_from_the_pool(stag
     hasty = RetryPolicy(max_time=2, attempt_timeout=1, initial_backoff=0.01)
     async with BulkWriter[Any](backend, retry=hasty, concurrency=1) as writer:
         await writer.insert(make_row(0))
-        for number in range(1, 3):
-            swallowed = stage.wire.swallow(commit())
-            with pytest.raises(OutcomeUnknownError):
-                await writer.insert(make_row(number))
-            assert swallowed.hits == 1
-        await writer.insert(make_row(3))
+        swallowed = stage.wire.swallow(commit())
+        with pytest.raises(OutcomeUnknownError):
+            await writer.insert(make_row(1))
+        assert swallowed.hits == 1
+        await writer.insert(make_row(2))
     await engine.dispose()
-    assert sorted(row["id"] for row in await target.rows()) == [0, 1, 2, 3]
+    assert sorted(row["id"] for row in await target.rows()) == [0, 1, 2]
 
 
 def test_the_document_has_a_line_for_each_fault_and_for_nothing_else(fault_table: FaultTable) -> None:
