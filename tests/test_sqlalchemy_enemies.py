@@ -100,10 +100,11 @@ class TestTransactions:
                 )
             )
         async with engine.connect() as connection:
-            for place, name in enumerate(("t", "u")):
-                stored = (await connection.exec_driver_sql(f"SELECT id FROM {name}")).all()  # noqa: S608
-                check([answer for run in runs[place::2] for answer in run], range(100), stored)
+            stored = [(await connection.exec_driver_sql(f"SELECT id FROM {name}")).all() for name in ("t", "u")]  # noqa: S608 - ours
         await engine.dispose()
+        assert {word for run in runs for word in told(run)} == {"inserted", "CheckViolation"}
+        for place, rows in enumerate(stored):
+            check([answer for run in runs[place::2] for answer in run], range(100), [tuple(row) for row in rows])
 
     async def test_nothing_is_written_into_somebody_elses_transaction(self) -> None:
         """On a connection that all share: it would be theirs to roll back, after all have heard that it is stored."""

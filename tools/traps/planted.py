@@ -278,6 +278,29 @@ SERVERS = (
         tests=("tests/test_sqlalchemy_truth.py",),
     ),
     _trap(
+        "SQLAlchemy: two writers on one shared connection commit each other's halves",
+        ("backends/sqlalchemy/transactions.py", "    if not isinstance(pool, sa.StaticPool):", "    if pool:"),
+        tests=("tests/test_sqlalchemy_enemies.py",),
+    ),
+    _trap(
+        "SQLAlchemy: a count of changes is believed while a trigger changes other rows",
+        (
+            "backends/sqlalchemy/writing.py",
+            "        return is_plain and counts_rows(self._connection, statements.target.table)",
+            "        return is_plain",
+        ),
+        tests=("tests/test_sqlalchemy_enemies.py",),
+    ),
+    _trap(
+        "SQLAlchemy: rows are written on after a trigger has undone the transaction",
+        (
+            "backends/sqlalchemy/writing.py",
+            "                if self._is_over(self._connection):",
+            "                if False:",
+        ),
+        tests=("tests/test_sqlalchemy_enemies.py",),
+    ),
+    _trap(
         "DynamoDB: unprocessed items count as stored",
         (
             "backends/dynamodb/attempting.py",
