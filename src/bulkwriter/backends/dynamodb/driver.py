@@ -22,14 +22,14 @@ ServiceError: type[Exception] = boto.ClientError
 """Whatever DynamoDB answers with another status than 200."""
 
 
-class NotConnectedError(boto.EndpointConnectionError):  # type: ignore[misc]
+class _NotConnectedError(boto.EndpointConnectionError):  # type: ignore[misc]
     """There is no connection: no byte of a request was sent."""
 
 
 _NEVER_SENT: Final[tuple[type[Exception], ...]] = (
     boto.ConnectTimeoutError,
     boto.ProxyConnectionError,
-    NotConnectedError,
+    _NotConnectedError,
 )
 
 _WRONG: Final[tuple[type[Exception], ...]] = (
@@ -220,7 +220,7 @@ def host_of(url: str) -> str:
 
 def not_connected(url: str, error: Exception) -> Exception:
     """Return what is raised where nothing can be connected to."""
-    return NotConnectedError(endpoint_url=url, error=error)
+    return _NotConnectedError(endpoint_url=url, error=error)
 
 
 def connect_timeout(url: str, error: Exception) -> Exception:

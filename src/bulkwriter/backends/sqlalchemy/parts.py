@@ -48,7 +48,7 @@ class Parts:
         self.paths = paths
         self.target: Target
         self.book: Book | None = None
-        self.transactions = Transactions(options)
+        self.transactions: Transactions = Transactions(options)
         self._is_ours = options.engine is None
         self._engine: AsyncEngine = options.engine or _engine(options)
         self._waiting: dict[asyncio.Task[Reply], Attempting] = {}
