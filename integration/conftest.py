@@ -20,7 +20,7 @@ from integration.servers.dynamodb_scratch import DynamoDBScratch, dynamodb_scrat
 from integration.servers.mysql_providers import describe_mysql, mysql_names, provide_mysql
 from integration.servers.mysql_scratch import MySQLScratch, mysql_scratch
 from integration.servers.pgbouncer import PgBouncer, describe_pgbouncer, provide_pgbouncer
-from integration.servers.postgres_providers import describe_postgres, postgres_names, provide_postgres
+from integration.servers.postgres_providers import describe_postgres, names_here, provide_postgres
 from integration.servers.registry import Servers
 from integration.servers.requirements import require_engine, required
 from integration.servers.scratch import Scratch, scratch
@@ -81,7 +81,7 @@ def servers(pytestconfig: pytest.Config) -> Servers:
     return kept
 
 
-@pytest.fixture(params=postgres_names())
+@pytest.fixture(params=names_here())
 def postgres_server(servers: Servers, request: pytest.FixtureRequest) -> AnyPostgres:
     """A PostgreSQL server at work: each version of this machine in turn."""
     return provide_postgres(servers, request.param)
@@ -94,7 +94,7 @@ async def postgres(postgres_server: AnyPostgres) -> AsyncIterator[Scratch]:
         yield made
 
 
-@pytest.fixture(params=postgres_names())
+@pytest.fixture(params=names_here())
 def postgres_with(servers: Servers, request: pytest.FixtureRequest) -> Callable[..., AnyPostgres]:
     """Give a server with settings of the test's choice, such as ``postgres_with(fsync="on")``."""
     return lambda **settings: provide_postgres(servers, request.param, settings)

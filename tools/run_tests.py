@@ -2,10 +2,10 @@
 
 ``python3 -m tools.run_tests [--suite tests] [--python 3.12] [--loop uvloop] [--jobs 1] [ARGUMENTS OF PYTEST...]``
 
-What real servers do depends on neither: ``integration/`` is run on asyncio with the oldest Python and every version of
-a server, and on uvloop with the newest of both. What is of DynamoDB is run once more, with the newest aiobotocore:
-aioboto3, which the others have, holds it back. Several runs go side by side, so the output of each is shown when it
-has ended; a run that is alone shows it at once. The last line adds them up.
+What real servers do depends on neither: ``integration/`` is run on asyncio with the oldest Python and older versions of
+PostgreSQL, and on uvloop with the newest of both. What is of DynamoDB is run once more, with the newest aiobotocore:
+aioboto3, which the others have, holds it back. Several runs go side by side, so the output of each is shown when it has
+ended; a run that is alone shows it at once. The last line adds them up.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ EAGER_TASKS_SINCE = (3, 12, 0)
 LONGEST = 4500.0
 """Seconds that a run may take: one that hangs for ever would keep everybody from hearing what it was."""
 
+JOBS = (os.cpu_count() or 1) + 1
+"""Runs side by side: those on real servers spend half of their time waiting."""
+
 ONCE_MORE = ("--reruns=1", "--reruns-delay=2", "--rerun-except=MismatchError")
 """On real servers a fault may miss on a busy machine, and the test fails for it: it is run once more, and named in the
 summary with how it failed. Never again is asked where what callers heard is not what the table holds."""
@@ -63,17 +66,19 @@ class Run:
         environment: Where it runs.
         loop: The kind of event loop, one of ``LOOPS``.
         only: The files that it is of, if not of a whole folder.
+        versions: Which of a server's versions it is of, ``"newest"`` or ``"older"``, if not of each.
     """
 
     suite: str
     environment: Environment
     loop: str
     only: tuple[str, ...] = ()
+    versions: str | None = None
 
     @classmethod
-    def of(cls, suite: str, interpreter: Interpreter, loop: str) -> Run:
+    def of(cls, suite: str, interpreter: Interpreter, loop: str, versions: str | None = None) -> Run:
         """Return the run of a suite on a Python and a kind of event loop."""
-        return cls(suite, Environment(SUITES[suite], interpreter), loop)
+        return cls(suite, Environment(SUITES[suite], interpreter), loop, versions=versions)
 
     @property
     def name(self) -> str:
@@ -84,12 +89,7 @@ class Run:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables it runs with."""
-        # The older server is met once, on asyncio: it knows as little of our loop as the newest does.
-        versions = (
-            {"BULKWRITER_TEST_VERSIONS": "newest"}
-            if self.suite == "integration" and (self.loop != "asyncio" or self.only)
-            else {}
-        )
+        versions = {"BULKWRITER_TEST_VERSIONS": self.versions} if self.versions else {}
         # What goes wrong by chance is no other with another client: a few runs of it show that it is told alike.
         fewer = {"BULKWRITER_TEST_DYNAMODB_RUNS": "20", "BULKWRITER_TEST_DYNAMODB_LOCAL_RUNS": "4"} if self.only else {}
         return {**self.environment.variables(), "BULKWRITER_TEST_LOOP": self.loop, **versions, **fewer}
@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", action="append", choices=SUITES, help="only this folder; may be repeated")
     parser.add_argument("--python", action="append", help="only this version, such as 3.12; may be repeated")
     parser.add_argument("--loop", action="append", choices=LOOPS, help="only this kind of loop; may be repeated")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many runs go side by side")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="how many runs go side by side")
     return parser
 
 
@@ -171,10 +171,11 @@ def _suite_of(argument: str) -> str | None:
 
 def _runs(suite: str, pythons: list[Interpreter], loops: list[str] | None) -> list[Run]:
     """Return the runs of a suite."""
-    if suite == "integration" and pythons:
-        pairs = [(pythons[-1], loop) for loop in loops or ()] or [(pythons[0], "asyncio"), (pythons[-1], "uvloop")]
-    else:
-        pairs = [(python, loop) for loop in loops or LOOPS for python in pythons]
+    if suite == "integration" and pythons and not loops:
+        # Each version is met once: it knows nothing of our loop, and takes as long on each.
+        return [Run.of(suite, pythons[0], "asyncio", "older"), Run.of(suite, pythons[-1], "uvloop", "newest")]
+    tried = pythons[-1:] if suite == "integration" else pythons
+    pairs = [(python, loop) for loop in loops or LOOPS for python in tried]
     return [
         Run.of(suite, python, loop) for python, loop in pairs if loop != "eager" or python.version >= EAGER_TASKS_SINCE
     ]
@@ -182,7 +183,7 @@ def _runs(suite: str, pythons: list[Interpreter], loops: list[str] | None) -> li
 
 def _newest_aws(interpreter: Interpreter) -> Run:
     """Return the run of what is of DynamoDB with the newest aiobotocore."""
-    return Run("integration", Environment(NEWEST_AWS, interpreter), "asyncio", OF_AWS)
+    return Run("integration", Environment(NEWEST_AWS, interpreter), "asyncio", OF_AWS, "newest")
 
 
 def prepare(runs: list[Run], jobs: int = 1) -> None:

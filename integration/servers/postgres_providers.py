@@ -53,6 +53,15 @@ def postgres_names() -> list[str]:
     return names if len(names) > 1 else [*names, _ANOTHER if names else "postgres"]
 
 
+def names_here() -> list[str]:
+    """Return on which of ``postgres_names()`` this run tests what goes for each version.
+
+    All but the newest, where that is left to another run.
+    """
+    is_left_out = os.environ.get("BULKWRITER_TEST_VERSIONS") == "older" and len(found()) > 1
+    return postgres_names()[1:] if is_left_out and not external_url("postgres") else postgres_names()
+
+
 def describe_postgres() -> str:
     """Return, for the header of the test run, which servers of which version it uses."""
     address = external_url("postgres")
