@@ -303,14 +303,17 @@ async def _waits(scratch: MySQLScratch) -> bool:
 
 @POLICY
 @LEDGER
-async def test_a_table_that_loses_its_transactions(table: MySQLScratch, policy: Any, *, ledger: bool) -> None:
+@pytest.mark.parametrize("count", [10, 100])
+async def test_a_table_that_loses_its_transactions(
+    table: MySQLScratch, policy: Any, count: int, *, ledger: bool
+) -> None:
     """What cannot be undone is unknown, although the server has an error for it; and nothing more is written."""
     async with writing(table, on_conflict=policy, ledger=ledger) as writer:
-        rows = rows_of(100)
+        rows = rows_of(count)
         await writer.insert_many(rows[:1])
         await table.execute("ALTER TABLE t ENGINE = MyISAM")
-        bad = {**rows[50], "v": "bad"}
-        heard = await answers_of(writer, [*rows[1:50], bad, *rows[51:]])
+        bad = {**rows[count // 2], "v": "bad"}
+        heard = await answers_of(writer, [*rows[1 : count // 2], bad, *rows[count // 2 + 1 :]])
         assert {type(answer) for answer in heard} == {OutcomeUnknownError}
         assert len(await stored(table)) > 1, "nothing was left to be in doubt about"
         with pytest.raises(MisconfigurationError, match="MyISAM"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkwriter.backends.mysql import errors
 from bulkwriter.backends.mysql.giving_back import GivingBack
 from bulkwriter.backends.mysql.keys import KeyReader, in_turns
+from bulkwriter.backends.mysql.session import check_undone
 from bulkwriter.backends.mysql.writing import changed_of
 from bulkwriter.results import INSERTED, SKIPPED, UNCHANGED, UPDATED
 
@@ -77,33 +78,33 @@ class CarefulWriting:
         places = [place for place in range(len(task.rows)) if place not in self._mangled and place not in task.unfit]
         sizes = _GROUPS if await self._can_be_grouped(places) else (1,)
         left: Sequence[int] = places
+        # Asked at once: the rows that follow may be refused for those that were not undone, and give no warning.
         session.send("ROLLBACK")
-        before = 1 + task.begin()
+        session.send(_WARNINGS)
+        before = 2 + task.begin()
         for size in sizes:
             pieces = await task.builder_for(self._statements).groups(task.rows, left, size, task.unfit)
             answers, warnings = await self._flight(pieces, before)
             if before:
-                await self._check_undone(answers[0])
-            task.check_begun(answers[1:before])
+                self._check_undone(answers[:2])
+            task.check_begun(answers[2:before])
             left = self._judge(pieces, answers[before:], warnings)
             before = 0
             if not left:
                 break
         await self._giving_back.read(places)
 
-    async def _check_undone(self, answer: Answer | Exception) -> None:
-        """See that the ROLLBACK before this pass has undone what was open.
+    def _check_undone(self, answers: Sequence[Answer | Exception]) -> None:
+        """See that the ROLLBACK before this pass has undone what was open, by the answers to it and to its warnings.
 
         Raises:
-            AnotherPassError: It warned of something, of which it is too late to ask: all is undone now.
             NotUndoneError: What was open could not be undone.
             Error: It failed: what was tried before may still be open.
         """
-        if isinstance(answer, Exception):
-            raise answer
-        if answer.warnings:
-            await self._session.rollback()
-            raise AnotherPassError
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+            check_undone(answer.rows or ())
 
     async def _flight(
         self, pieces: Sequence[Piece], before: int

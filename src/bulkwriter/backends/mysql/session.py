@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.mysql import driver
 from bulkwriter.backends.mysql.errors import NOT_UNDONE, NotUndoneError, refuse
@@ -218,9 +218,7 @@ class Session:
         told = (await self.run("SHOW WARNINGS")).rows if answer.warnings else None
         self.is_ending = False
         self.is_at_rest = True
-        if any(int(code) == NOT_UNDONE for _, code, _ in told or ()):
-            message = "the table has been changed to an engine without transactions: what was written stands"
-            raise NotUndoneError(message)
+        check_undone(told or ())
 
     def drop(self) -> None:
         """Drop the connection, whatever it is doing."""
@@ -230,6 +228,17 @@ class Session:
     async def close(self) -> None:
         """End the session politely."""
         await self._connection.ensure_closed()
+
+
+def check_undone(warnings: Iterable[Sequence[Any]]) -> None:
+    """See that a ROLLBACK that told these warnings has undone everything.
+
+    Raises:
+        NotUndoneError: It has not.
+    """
+    if any(int(code) == NOT_UNDONE for _, code, _ in warnings):
+        message = "the table has been changed to an engine without transactions: what was written stands"
+        raise NotUndoneError(message)
 
 
 def _pins(options: Options) -> list[str]:
