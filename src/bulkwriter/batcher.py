@@ -10,14 +10,13 @@ import inspect
 import itertools
 import operator
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.dispatch import Dispatcher
 from bulkwriter.errors import BulkWriterError, OutcomeUnknownError, QueueFullError
-from bulkwriter.flights import WEIGHT_OF_ERRORS, fail
+from bulkwriter.flights import WEIGHT_OF_ERRORS, fail, set_results
 from bulkwriter.gathering import Gathering, Stretch, Ticket
 from bulkwriter.limits import UNLIMITED, QueueLimits, WhenFull
 
@@ -379,7 +378,7 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
             failed = self._settle_mixed(waiters, results)
         else:
             failed = 0
-            _set_results(waiters, results)
+            set_results(waiters, results)
         batch.epoch.add("failed", failed)
         batch.epoch.add("succeeded", stop - start - failed)
 
@@ -409,31 +408,6 @@ class AsyncBatcher(Dispatcher[T], Generic[T, S]):
     def _settle_failed(self, batch: Batch, place: int, error: BulkWriterError, fate: str) -> None:
         # Without a look at batch.items: that list was handed to process_batch, which may have emptied it.
         self._settle_place(batch, place, error.for_row(None, attempts=error.attempts), fate)
-
-
-def _set_results(waiters: Sequence[Any], results: Sequence[Any]) -> None:
-    """Give each caller its result, in C as far as the waiters are futures; who was cancelled is passed over.
-
-    To ask each before would cost more than the few that were.
-    """
-    if len(results) != len(waiters):
-        # A list that process_batch keeps, and has changed since it was counted: map would pass over who is left.
-        message = f"process_batch left {len(results)} results for {len(waiters)} items in the list that it returned"
-        raise ValueError(message)
-    settling = map(asyncio.Future.set_result, waiters, results)
-    while True:
-        try:
-            # Taken up again behind each that was cancelled.
-            deque(settling, maxlen=0)
-        except asyncio.InvalidStateError:
-            continue
-        except TypeError:
-            # There are others among them, which stand for a row of many. Who has a result already is passed over too.
-            break
-        return
-    for waiter, result in zip(waiters, results, strict=True):
-        with contextlib.suppress(asyncio.InvalidStateError):
-            waiter.set_result(result)
 
 
 def _call_plainly(function: Callable[[list[Any]], Any], items: list[Any]) -> Any:

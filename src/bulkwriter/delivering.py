@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.delivery import Delivery
-from bulkwriter.flights import WEIGHT_OF_ERRORS, fail
+from bulkwriter.flights import WEIGHT_OF_ERRORS, fail, set_results
 from bulkwriter.gathering import Stretch
 from bulkwriter.keyed import KeyedDispatcher, Record
 from bulkwriter.pace import Pace
@@ -89,6 +89,12 @@ class DeliveringDispatcher(KeyedDispatcher):
             return
         waiters = batch.waiters
         fate = fate_of(result)
+        if not batch.early:
+            # Nobody has heard of a deadline: whoever has an answer was cancelled, or has answered himself.
+            told = waiters if stop - start == len(waiters) else waiters[start:stop]
+            set_results(told, [result] * len(told))
+            batch.epoch.add(fate, len(told))
+            return
         told_before = 0
         for waiter in waiters[start:stop]:
             if not waiter.done():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import functools
 import itertools
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.errors import BulkWriterError, NotWrittenError, OutcomeUnknownError
@@ -14,7 +16,7 @@ from bulkwriter.intake import Intake
 from bulkwriter.limits import UNLIMITED, QueueLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bulkwriter.batches import Batch
 
@@ -351,3 +353,28 @@ def fail(waiter: Any, error: BaseException) -> None:
     """Give a waiting caller its error. A future that nobody reads stays silent: its fate is in the statistics."""
     waiter.set_exception(error)
     waiter.exception()
+
+
+def set_results(waiters: Sequence[Any], results: Sequence[Any]) -> None:
+    """Give each caller its result, in C as far as the waiters are futures; who was cancelled is passed over.
+
+    To ask each before would cost more than the few that were.
+    """
+    if len(results) != len(waiters):
+        # A list that process_batch keeps, and has changed since it was counted: map would pass over who is left.
+        message = f"process_batch left {len(results)} results for {len(waiters)} items in the list that it returned"
+        raise ValueError(message)
+    settling = map(asyncio.Future.set_result, waiters, results)
+    while True:
+        try:
+            # Taken up again behind each that was cancelled.
+            deque(settling, maxlen=0)
+        except asyncio.InvalidStateError:
+            continue
+        except TypeError:
+            # There are others among them, which stand for a row of many. Who has a result already is passed over too.
+            break
+        return
+    for waiter, result in zip(waiters, results, strict=True):
+        with contextlib.suppress(asyncio.InvalidStateError):
+            waiter.set_result(result)

@@ -48,6 +48,8 @@ class Intake(abc.ABC):
         "_epoch",
         "_filling",
         "_is_closing",
+        "_last_columns",
+        "_last_plan",
         "_loop",
         "_max_bytes",
         "_max_queued",
@@ -57,7 +59,7 @@ class Intake(abc.ABC):
         "_queue",
         "_queued",
         "_queued_bytes",
-        "_read",
+        "_reader",
         "_ready_plans",
         "_waiting",
     )

@@ -48,7 +48,7 @@ class OpeningDispatcher(DeliveringDispatcher):
         self._is_ready = False
         # Nobody takes the short way in before the backend is open.
         self._set_door()
-        self._read = self._book.reader.read_sized
+        self._reader = self._book.reader
         self._ready_plans = self._book.ready
         self._open_lock = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None

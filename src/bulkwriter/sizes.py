@@ -51,6 +51,11 @@ def measure_of(kinds: tuple[type, ...]) -> tuple[int, tuple[int, ...]] | None:
     return _known.get(kinds)
 
 
+def constant_size(kind: type) -> int | None:
+    """Return the bytes that every value of a type counts, if that is known and all count the same."""
+    return _constant.get(kind)
+
+
 def run_size(rows: Sequence[Sequence[Any]]) -> int:
     """Return the bytes that these rows count together: the sum of their ``row_size``, in less time."""
     return sum([column_size(column, set(map(type, column))) for column in zip(*rows, strict=True)])

@@ -63,15 +63,17 @@ def _frozen(value: Any) -> Any:
     # Before asking for a hash: a read-only memoryview has one, but its owner may release it at any time.
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
-    if _is_immutable(kind) or _is_hashable(value):
+    if is_immutable(kind) or _is_hashable(value):
         return value
     import copy  # noqa: PLC0415 - it looks for Jython first, and would take a tenth of importing the library
 
     return copy.deepcopy(value)
 
 
-def _is_immutable(kind: type) -> bool:
-    """Whether this is one of the types known by name; it is remembered, and not asked about again."""
+def is_immutable(kind: type) -> bool:
+    """Whether nobody can change a value of this type; it is remembered."""
+    if kind in IMMUTABLE:
+        return True
     names = _ALSO_IMMUTABLE.get(kind.__module__, ())
     if kind.__name__ in names and getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind:
         IMMUTABLE.add(kind)

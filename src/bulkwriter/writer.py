@@ -102,6 +102,8 @@ class BulkWriter(ManyRows, Generic[RowT]):
             coalesces=coalesce,
         )
         self._waits_when_full = when_full == "wait"
+        self._last_columns: tuple[str, ...] | None = None
+        self._last_plan: Plan | None = None
 
     async def insert(self, row: RowT, timeout: float | None = None) -> WriteResult:
         """Write one row, by the backend's ``on_conflict``, and return what became of it.
@@ -193,11 +195,12 @@ class BulkWriter(ManyRows, Generic[RowT]):
         # It does what _accept_carefully does, without its calls.
         if timeout is None and self._queued < self._door and _running_loop() is self._loop:
             try:
-                columns, item, size = self._read(row)
+                columns, item, size = self._reader.quick(row)
             except BulkWriterError as error:
                 self._count_refused(error)
                 raise self._book.complete(error) from error.__cause__
-            plan = self._ready_plans.get(columns)
+            # To find the plan of columns that are not those of the row before, their names have to be hashed.
+            plan = self._last_plan if columns is self._last_columns else self._plan_of(columns)
             if plan is not None and self._queued_bytes + size <= self._max_queued_bytes:
                 future: asyncio.Future[WriteResult] = self._new_future()
                 self._epoch.accepted += 1
@@ -219,6 +222,13 @@ class BulkWriter(ManyRows, Generic[RowT]):
                 return future
             return self._accept_read(columns, item, None, may_wait=may_wait)
         return self._accept_carefully(row, timeout, may_wait=may_wait)
+
+    def _plan_of(self, columns: tuple[str, ...]) -> Plan | None:
+        """Return the plan of rows that need no preparation, and remember it for the next row."""
+        plan = self._ready_plans.get(columns)
+        if plan is not None:
+            self._last_columns, self._last_plan = columns, plan
+        return plan
 
     def _accept_carefully(self, row: object, timeout: float | None, *, may_wait: bool) -> asyncio.Future[WriteResult]:
         timeout = self._checked_door(timeout)

@@ -1,0 +1,204 @@
+"""Rows like those before are read by code made for them: the answers are those of the general way."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import decimal
+import enum
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkwriter import BulkWriter
+from bulkwriter.compiled import MOST_COLUMNS
+from bulkwriter.errors import InvalidValueError, MisconfigurationError
+from bulkwriter.rows import RowReader
+from bulkwriter.sizes import row_size
+from bulkwriter.testing import MemoryBackend
+
+
+class Name(str):
+    """A class of text that says of itself what it likes."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+
+class Colour(enum.Enum):
+    """Of a type of its own."""
+
+    RED = 1
+
+
+NAMES = ["id", "it's", 'say "x"', "{brace}", "back\\slash", "new\nline", "\ud800", "def", "v0", "row"]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=9),
+    st.binary(max_size=9),
+    st.decimals(),
+    st.dates(),
+    st.datetimes(),
+    st.uuids(),
+    st.sampled_from([Colour.RED, Name("x"), (1, 2), range(3), 1j]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+)
+
+
+@given(
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True).flatmap(
+        lambda names: st.lists(
+            st.one_of(
+                st.fixed_dictionaries(dict.fromkeys(names, VALUES)),
+                st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1, max_size=4),
+            ),
+            min_size=1,
+            max_size=40,
+        )
+    )
+)
+def test_every_row_is_read_as_by_a_reader_that_meets_it_first(rows: list[dict[str, Any]]) -> None:
+    """Whatever came before it, and in whatever order its columns stand."""
+    reader = RowReader()
+    for row in rows:
+        columns, values, size = reader.quick(row)
+        first_columns, first_values = RowReader().read(row)
+        told = sorted(zip(columns, map(repr, values), strict=True))
+        assert told == sorted(zip(first_columns, map(repr, first_values), strict=True))
+        assert list(map(type, values)) == [type(value) for value in map(dict(row).__getitem__, columns)]
+        assert size == row_size(values)
+
+
+def taught(row: dict[str, Any], columns: list[str] | None = None) -> RowReader:
+    """Return a reader that has learnt to read rows like this one."""
+    reader = RowReader(columns)
+    for _ in range(10):
+        reader.quick(row)
+    assert reader.quick != reader.read_sized
+    return reader
+
+
+COMMON = {
+    "id": 1,
+    "name": "a",
+    "at": dt.datetime(2026, 1, 31, tzinfo=dt.UTC),
+    "price": decimal.Decimal("1.10"),
+    "uid": uuid.UUID(int=7),
+    "note": None,
+}
+
+
+def test_a_row_like_those_before_is_not_read_in_the_general_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a value is missing now and then, once that has been seen."""
+    reader = taught(COMMON)
+    for number in range(100):
+        reader.quick(COMMON | {"note": f"note {number}" if number % 2 else None})
+    monkeypatch.setattr(reader, "_measures", None)
+    for note in ("some", None):
+        columns, values, size = reader.quick(COMMON | {"note": note})
+        assert dict(zip(columns, values, strict=True)) == COMMON | {"note": note}
+        assert size == row_size(values)
+    with pytest.raises(AttributeError):
+        reader.quick(COMMON | {"note": 1.5})
+
+
+def test_what_can_be_changed_is_still_copied() -> None:
+    """Where the rows before had something else in its place."""
+    reader = taught({"id": 1, "tags": "a"})
+    tags = ["a"]
+    for _ in range(5000):
+        _, values, _ = reader.quick({"id": 1, "tags": tags})
+        assert values[1] == ["a"]
+        assert values[1] is not tags
+
+
+def test_a_class_of_text_is_not_taken_for_text() -> None:
+    """It may be of any length, and do anything."""
+    reader = taught({"id": 1, "name": "a"})
+    _, (_, name), size = reader.quick({"id": 1, "name": Name("abc")})
+    assert type(name) is Name
+    assert size == row_size((1, name))
+
+
+def test_columns_may_come_in_another_order() -> None:
+    """They are found by name; names that are of a class of text are."""
+    reader = taught({"id": 1, "name": "a"})
+    assert reader.quick({"name": "b", "id": 2})[:2] == (("id", "name"), (2, "b"))
+    assert reader.quick({type("T", (str,), {})("id"): 2, "name": "b"})[:2] == (("id", "name"), (2, "b"))
+    assert all(type(name) is str for name in reader.quick({"name": "b", "id": 2})[0])
+
+
+def test_other_columns_and_other_rows_are_read_as_ever() -> None:
+    """Fewer, more, as many others, of another class, none at all, and what is no row."""
+    reader = taught({"id": 1, "name": "a"})
+    for row in ({"id": 1}, {"id": 1, "name": "a", "more": 2}, {"id": 1, "nome": "a"}):
+        assert reader.quick(row)[:2] == (tuple(row), tuple(row.values()))
+    made = collections.defaultdict(int, id=1)
+    assert reader.quick(made)[:2] == (("id",), (1,))
+    assert dict(made) == {"id": 1}, "to ask for what is missing would have made it"
+    for bad in ({}, 7, None, {1: 2, 3: 4}):
+        with pytest.raises(InvalidValueError):
+            reader.quick(bad)
+
+
+def test_columns_beyond_those_allowed_are_refused() -> None:
+    """Also after rows that keep to them."""
+    reader = taught({"id": 1, "name": "a"}, ["id", "name"])
+    with pytest.raises(MisconfigurationError, match="nome"):
+        reader.quick({"id": 1, "nome": "a"})
+
+
+def test_a_key_whose_own_code_fails_is_told_as_ever() -> None:
+    """Its row is bad; the next one is not."""
+
+    class Key(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return hash("name")
+
+        def __eq__(self, other: object) -> bool:
+            raise LookupError
+
+    reader = taught({"id": 1, "name": "a"})
+    with pytest.raises(InvalidValueError):
+        reader.quick({"id": 1, Key("x"): 2})
+    assert reader.quick({"id": 1, "name": "b"})[1] == (1, "b")
+
+
+def test_ever_new_columns_and_types_do_not_pile_up() -> None:
+    """Neither code nor time is spent on rows of which no two are alike."""
+    reader = RowReader()
+    for number in range(100_000):
+        reader.quick({f"c{number % 500}": number, "kind": (number, 1.5, "a", None, b"b")[number % 5]})
+    assert len(reader._compiled) <= 32
+    wide = {f"c{number}": number for number in range(MOST_COLUMNS + 1)}
+    for _ in range(5000):
+        assert reader.quick(wide)[1] == tuple(wide.values())
+
+
+async def test_a_writer_meets_rows_of_two_kinds_in_turn() -> None:
+    """Each goes to its own columns, and the bytes of the queue balance."""
+    backend = MemoryBackend(key=("id",))
+    async with BulkWriter[Any](backend, max_queue_bytes=10_000_000) as writer:
+        futures = [
+            writer.submit({"id": number, "a": "x" * (number % 7)} if number % 3 else {"id": number, "b": number})
+            for number in range(3000)
+        ]
+        assert writer.statistics().queued_bytes > 0
+        for future in futures:
+            await future
+        assert writer.statistics().queued_bytes == 0
+    stored = {row["id"]: row for row in backend.rows}
+    assert stored[3] == {"id": 3, "b": 3}
+    assert stored[8] == {"id": 8, "a": "x"}
+    assert len(stored) == 3000
