@@ -75,15 +75,18 @@ def callers(size: Size) -> Iterator[Section]:
                     "COPY of tuples",
                     work=_copied(url, list(raw.NARROW), 1, raw.copy_tuples, [tuple(each.values()) for each in dicts]),
                 ),
-                run("forty lines over COPY", work=_called_by_hand(url, dicts, tasks)),
-                run("insert", work=_called(url, dicts, tasks)),
             ]
+            for connections in (1, 2):
+                by_hand = _called_by_hand(url, dicts, tasks, connections)
+                cases.append(run(f"forty lines over COPY, {connections}", work=by_hand))
+                cases.append(run(f"insert, {connections}", work=_called(url, dicts, tasks, connections)))
             measured = interleaved(cases, size.rounds)
-            section = compared(measured, {"forty lines": "forty lines over COPY", "COPY": "COPY of tuples"}, "row")
-            section.title = f"{rows:,} narrow rows from {tasks:,} tasks, on {name}"
-            section.requirements.append(
-                required(measured["insert"], measured["forty lines over COPY"], 1.0, f" on {name}")
-            )
+            section = compared(measured, {"forty lines": "forty lines over COPY, 1", "COPY": "COPY of tuples"}, "row")
+            section.title = f"{rows:,} narrow rows from {tasks:,} tasks, by connections, on {name}"
+            for connections in (1, 2):
+                forty_lines = measured[f"forty lines over COPY, {connections}"]
+                ours = measured[f"insert, {connections}"]
+                section.requirements.append(required(ours, forty_lines, 1.0, f" on {name}"))
             yield section
 
 
@@ -203,16 +206,19 @@ def _copied(url: str, columns: list[str], connections: int, write: Any, rows: Se
     return work
 
 
-def _called_by_hand(url: str, rows: Sequence[Any], tasks: int) -> Work:
+def _called_by_hand(url: str, rows: Sequence[Any], tasks: int, connections: int) -> Work:
     columns = list(raw.NARROW)
 
     async def work() -> Sample:
-        async with raw.connected(url) as connection:
-            writing = asyncio.Lock()
+        async with contextlib.AsyncExitStack() as stack:
+            idle: asyncio.Queue[Any] = asyncio.Queue()
+            for _ in range(connections):
+                idle.put_nowait(await stack.enter_async_context(raw.connected(url)))
 
             async def write(part: list[Any]) -> list[Any]:
-                async with writing:
-                    await raw.copy_dicts(connection, part, columns)
+                connection = await idle.get()
+                await raw.copy_dicts(connection, part, columns)
+                idle.put_nowait(connection)
                 return part
 
             batcher = MinimalBatcher(write, BATCH)
@@ -271,9 +277,9 @@ def _inserted_many(url: str, rows: Sequence[Any], connections: int) -> Work:
     return work
 
 
-def _called(url: str, rows: Sequence[Any], tasks: int) -> Work:
+def _called(url: str, rows: Sequence[Any], tasks: int, connections: int) -> Work:
     async def work() -> Sample:
-        async with _writer(url) as writer:
+        async with _writer(url, connections=connections) as writer:
             with Stopwatch() as watch:
                 await _call_each(writer.insert, rows, tasks)
         assert await raw.count(url) == len(rows), "every row is stored"

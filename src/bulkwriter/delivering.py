@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bulkwriter.batches import Batch, Parcel
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.delivery import Delivery
-from bulkwriter.flights import WEIGHT_OF_ERRORS, fail, set_results
+from bulkwriter.flights import SETTLED_A_TURN, WEIGHT_OF_ERRORS, fail, set_results
 from bulkwriter.gathering import Stretch
 from bulkwriter.keyed import KeyedDispatcher, Record
 from bulkwriter.pace import Pace
@@ -54,6 +54,7 @@ class DeliveringDispatcher(KeyedDispatcher):
         )
         self._pace.note(reply, self._now())
         if isinstance(reply, Uniform):
+            self._make_way(batch)
             result = cast("WriteResult", reply.verdict)
             await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
         elif self._is_whole(batch) and set(map(type, reply)) == {WriteResult}:
@@ -63,13 +64,27 @@ class DeliveringDispatcher(KeyedDispatcher):
             settle = functools.partial(self._settle_each, batch, reply)
             await self._settle_in_turns(batch, settle, weight=WEIGHT_OF_ERRORS)
 
+    def _make_way(self, batch: Batch) -> None:
+        """Let a full batch leave while the callers of this one are told over several turns of the loop.
+
+        One that is still being filled does not: these callers are about to come with their next rows.
+        """
+        if len(batch.waiters) > SETTLED_A_TURN // 4 and self._queue.oldest_full() is not None:
+            self._free_slot(batch)
+
+    def _most_in_turn(self, batch: Batch) -> int:
+        # While callers hear their answers, and come with their next rows, another batch is encoded, a piece in each
+        # turn: in short turns the database has all of it early, and is through with it when the callers are.
+        is_alone = self._taken_slots == batch.has_slot and self._queue.oldest_full() is None
+        return SETTLED_A_TURN if is_alone else SETTLED_A_TURN // 4
+
     def _is_whole(self, batch: Batch) -> bool:
         """Whether a batch is one caller's, none of whose rows has to be looked at alone."""
         is_unclaimed = self._order is not None and batch.keys is None
         return isinstance(batch.waiters, Stretch) and batch.waiters.is_whole and not batch.records and not is_unclaimed
 
     def _free_slot(self, batch: Batch) -> None:
-        """Let another batch leave while this one only waits to learn what became of it."""
+        """Let another batch leave while it is only to be learnt, or told, what became of this one."""
         if len(self._flights) - self._taken_slots >= self._slots:
             # As many as may write are waiting already: a database that answers nobody would be sent the whole queue,
             # and the next one's worth, and none of it would count for the limits.

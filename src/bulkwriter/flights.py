@@ -259,7 +259,7 @@ class Flights(Intake):
         batch.has_reply = True
         rows = len(batch.waiters)
         while True:
-            stop = min(batch.settled + self._room_in_turn() // weight, rows)
+            stop = min(batch.settled + self._room_in_turn(batch) // weight, rows)
             if stop > batch.settled:
                 self._count_in_turn(weight * (stop - batch.settled))
                 settle(batch.settled, stop)
@@ -281,14 +281,19 @@ class Flights(Intake):
             start = max(0, batch.settled - SETTLED_A_TURN)
             batch.waiters[start : batch.settled] = itertools.repeat(None, batch.settled - start)
 
-    def _room_in_turn(self) -> int:
-        """Return how many rows may still be settled in this turn of the loop, by all batches together."""
-        return SETTLED_A_TURN - self._settled_in_turn if self._turn_is_counted else SETTLED_A_TURN
+    def _room_in_turn(self, batch: Batch) -> int:
+        """Return how many rows of a batch may still be settled in this turn of the loop."""
+        most = self._most_in_turn(batch)
+        return max(0, most - self._settled_in_turn) if self._turn_is_counted else most
+
+    def _most_in_turn(self, batch: Batch) -> int:  # noqa: ARG002
+        """Return how many rows may be settled in one turn of the loop, by all batches together."""
+        return SETTLED_A_TURN
 
     def _count_in_turn(self, rows: int) -> None:
         self._settled_in_turn += rows
         # Small batches are not worth a call of their own in every turn: what they leave behind is counted later.
-        if not self._turn_is_counted and self._settled_in_turn > SETTLED_A_TURN // 4:
+        if not self._turn_is_counted and self._settled_in_turn >= SETTLED_A_TURN // 4:
             assert self._loop is not None
             self._turn_is_counted = True
             self._loop.call_soon(self._end_turn)
