@@ -84,7 +84,9 @@ async def test_no_more_batches_are_told_at_once_than_may_be_in_flight() -> None:
         tasks = [asyncio.ensure_future(insert(writer, backend, number)) for number in range(10 * ROWS)]
         while not all(task.done() for task in tasks):
             await asyncio.sleep(0)
-            assert writer.statistics().in_flight <= 2 * ROWS
+            figures = writer.statistics()
+            assert figures.in_flight <= 2 * ROWS
+            assert figures.batches_in_flight <= 1
     assert backend.sizes == [ROWS] * 10
 
 

@@ -323,7 +323,8 @@ class Dispatcher(Deadlines, Generic[ItemT]):
             queued=self._queued + self._waiting_rows(),
             in_flight=self._in_flight(),
             queued_bytes=self._queued_bytes,
-            batches_in_flight=len(self._flights),
+            # One whose callers are being told is back.
+            batches_in_flight=sum(not batch.has_reply for batch in self._flights),
             batches=self._batches,
             retries=self._retries,
             largest_batch=self._largest_batch,
