@@ -82,7 +82,7 @@ async def _watched_loop() -> AsyncIterator[None]:
     """Fail a test that leaves a task behind, or an error in a task or future that nobody looked at."""
     loop = asyncio.get_running_loop()
     unseen: list[str] = []
-    loop.set_exception_handler(lambda _, context: unseen.append(f"{context['message']}: {context.get('exception')!r}"))
+    loop.set_exception_handler(lambda _, context: unseen.append(_told(context)))
     before = asyncio.all_tasks()
     yield
     # What was cancelled or finished in the test's last step takes a turn or two to end.
@@ -91,3 +91,9 @@ async def _watched_loop() -> AsyncIterator[None]:
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left, f"the test left tasks behind: {left}"
     assert not unseen, f"nobody saw these errors: {unseen}"
+
+
+def _told(context: dict[str, Any]) -> str:
+    """Return what a loop tells its exception handler, and where the task is that it speaks of."""
+    what = context.get("exception") or context.get("task") or context.get("future")
+    return f"{context['message']}: {what!r}"
