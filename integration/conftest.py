@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from integration.servers.postgres import PostgresServer
     from integration.servers.postgres_providers import AnyPostgres
 
+_AIOSQLITE_CLOSES = "AsyncAdapt_aiosqlite_connection._terminate_graceful_close"
+
 # A check that fails says what it compared, as in a test.
 pytest.register_assert_rewrite("integration.faults.checking")
 
@@ -166,8 +168,13 @@ def small_disk_folder(servers: Servers, postgres_server: AnyPostgres) -> Iterato
 
 
 @pytest.fixture(autouse=True)
-def _asyncpg_may_forget(request: pytest.FixtureRequest) -> None:
-    """Let asyncpg leave the error of a lost connection to nobody, as it does in the midst of a COPY."""
+def _drivers_may_forget(request: pytest.FixtureRequest) -> None:
+    """Let drivers leave to nobody what only they know of.
+
+    asyncpg the error of a lost connection, as it does in the midst of a COPY; aiosqlite the task that closes a
+    connection: if it is told to stop meanwhile, as SQLAlchemy does when its own wait for that is cancelled, the task
+    waits for a second stop of a thread that has ended.
+    """
     if pytest_asyncio.is_async_test(request.node):
         request.getfixturevalue("_forgiving_loop")
 
@@ -182,7 +189,9 @@ async def _forgiving_loop(_watched_loop: None) -> None:
         is_forgotten = context["message"] == "Future exception was never retrieved"
         # It says so in its own words, or, of a connection that was still being opened, in Python's.
         is_lost = isinstance(context.get("exception"), asyncpg.PostgresConnectionError | ConnectionError)
-        if strict is not None and not (is_forgotten and is_lost):
+        task = context.get("task")
+        is_closing = task is not None and task.get_coro().__qualname__ == _AIOSQLITE_CLOSES
+        if strict is not None and not (is_forgotten and is_lost) and not is_closing:
             strict(loop, context)
 
     loop.set_exception_handler(forgive)

@@ -258,7 +258,7 @@ SERVERS = (
         "MySQL: the counter of affected rows is taken for the fate of each",
         (
             "backends/mysql/writing.py",
-            "            if answer.affected != size:\n                raise NeedsCareError\n",
+            "        if len(there) != old or changed not in {0, old}:\n            raise NeedsCareError\n",
             "",
         ),
         tests=("integration/test_mysql_rows.py", "integration/test_mysql_conformance.py"),
