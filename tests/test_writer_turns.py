@@ -61,7 +61,7 @@ async def test_a_full_batch_does_not_wait_until_everybody_of_the_one_before_has_
     async with BulkWriter[Any](backend, max_batch_size=ROWS, concurrency=1) as writer:
         await asyncio.gather(*[insert(writer, backend, number) for number in range(4 * ROWS)])
     assert backend.sizes == [ROWS] * 4
-    assert 0 < backend.told_at[1] < ROWS
+    assert backend.told_at[1] <= ROWS // 2
     assert backend.told_at[3] < 3 * ROWS
     assert backend.most_at_work == 1
     assert writer.statistics().inserted == 4 * ROWS
