@@ -28,7 +28,7 @@ from integration.eventually import eventually
 from integration.mysql_tables import opened
 from integration.servers.addresses import URL_VARIABLES
 from integration.servers.mysql import ROLES, MySQLServer
-from integration.servers.mysql_scratch import run
+from integration.servers.mysql_scratch import mysql_scratch, run
 from integration.servers.requirements import not_ours
 from integration.wire import commit, statement
 
@@ -47,11 +47,13 @@ LEDGER = pytest.mark.parametrize("ledger", [False, True], ids=["without a ledger
 POLICY = pytest.mark.parametrize("policy", ["error", "update"])
 WRITERS = f"SELECT id AS id FROM information_schema.processlist WHERE user = '{ROLES['writer'][0]}'"  # noqa: S608 - ours
 
+_TABLE = "CREATE TABLE t (id int PRIMARY KEY, v varchar(50) CHECK (v <> 'bad'))"
+
 
 @pytest.fixture
 async def table(mysql: MySQLScratch) -> MySQLScratch:
     """A table to write to."""
-    await mysql.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(50) CHECK (v <> 'bad'))")
+    await mysql.execute(_TABLE)
     return mysql
 
 
@@ -308,16 +310,47 @@ async def test_a_table_that_loses_its_transactions(
     table: MySQLScratch, policy: Any, count: int, *, ledger: bool
 ) -> None:
     """What cannot be undone is unknown, although the server has an error for it; and nothing more is written."""
+    is_refused = ledger and await _keeps_to_gtids(table)
     async with writing(table, on_conflict=policy, ledger=ledger) as writer:
-        rows = rows_of(count)
-        await writer.insert_many(rows[:1])
-        await table.execute("ALTER TABLE t ENGINE = MyISAM")
-        bad = {**rows[count // 2], "v": "bad"}
-        heard = await answers_of(writer, [*rows[1 : count // 2], bad, *rows[count // 2 + 1 :]])
-        assert {type(answer) for answer in heard} == {OutcomeUnknownError}
-        assert len(await stored(table)) > 1, "nothing was left to be in doubt about"
-        with pytest.raises(MisconfigurationError, match="MyISAM"):
-            await writer.insert({"id": 1000, "v": "v"})
-        await table.execute("ALTER TABLE t ENGINE = InnoDB")
-        await writer.insert({"id": 1001, "v": "v"})
-    assert [number for number in await stored(table) if number >= 1000] == [1001]
+        await _lose_transactions(table, writer, count, is_refused=is_refused)
+
+
+@POLICY
+@pytest.mark.parametrize("mysql_with", ["mysql"], indirect=True)
+@pytest.mark.parametrize("count", [1, 100])
+async def test_a_table_that_loses_its_transactions_where_replication_forbids_it(
+    mysql_with: Callable[..., Any], policy: Any, count: int
+) -> None:
+    """A server that keeps to GTIDs refuses to write to such a table beside the ledger: said at once, and nothing is."""
+    async with mysql_scratch(mysql_with(**_LOGGING)) as scratch:
+        assert await _keeps_to_gtids(scratch)
+        await scratch.execute(_TABLE)
+        async with writing(scratch, on_conflict=policy, ledger=True) as writer:
+            await _lose_transactions(scratch, writer, count, is_refused=True)
+
+
+_LOGGING = {"log-bin": "binlog", "loose-skip-log-bin": "OFF", "server-id": "1", "enforce-gtid-consistency": "ON"}
+
+
+async def _keeps_to_gtids(scratch: MySQLScratch) -> bool:
+    """Whether the server refuses transactions that could not be replicated by their GTIDs; MariaDB has other ones."""
+    names = "variable_name IN ('log_bin', 'enforce_gtid_consistency')"
+    found = await scratch.fetch(f"SHOW GLOBAL VARIABLES WHERE {names}")
+    return [row["Value"] for row in found] == ["ON", "ON"]
+
+
+async def _lose_transactions(scratch: MySQLScratch, writer: BulkWriter[Any], count: int, *, is_refused: bool) -> None:
+    """Write rows, one of them bad, to a table that has lost its transactions, and again when it has them back."""
+    rows = rows_of(count + 1)
+    await writer.insert_many(rows[:1])
+    await scratch.execute("ALTER TABLE t ENGINE = MyISAM")
+    bad = {**rows[count // 2 + 1], "v": "bad"}
+    heard = await answers_of(writer, [*rows[1 : count // 2 + 1], bad, *rows[count // 2 + 2 :]])
+    assert {type(answer) for answer in heard} == {MisconfigurationError if is_refused else OutcomeUnknownError}
+    # Something must be left to be in doubt about.
+    assert (len(await stored(scratch)) == 1) is is_refused
+    with pytest.raises(MisconfigurationError, match="MyISAM"):
+        await writer.insert({"id": 1000, "v": "v"})
+    await scratch.execute("ALTER TABLE t ENGINE = InnoDB")
+    await writer.insert({"id": 1001, "v": "v"})
+    assert [number for number in await stored(scratch) if number >= 1000] == [1001]

@@ -74,6 +74,7 @@ def test_a_rows_fault(
         (1040, ours.ThrottledError, True),
         (1226, ours.ThrottledError, True),
         (1146, ours.MisconfigurationError, False),
+        (1785, ours.MisconfigurationError, False),
         (1054, ours.MisconfigurationError, False),
         (1142, ours.MisconfigurationError, False),
         (1045, ours.MisconfigurationError, False),

@@ -31,8 +31,9 @@ refuse: Final = _signature.refuse
 refused: Final = _signature.refused
 lost: Final = _signature.lost
 
-MAY_BE_STALE: Final = frozenset({1054, 1136, 1146, 1364, 1906, 3105})
-"""What can be told of a table that has changed: it is looked up again."""
+MAY_BE_STALE: Final = frozenset({1054, 1136, 1146, 1364, 1785, 1906, 3105})
+"""What can be told of a table that has changed: it is looked up again. 1785 is told of one that has lost its
+transactions, by a server that keeps to what replication by GTID allows."""
 
 HARMLESS_WARNINGS: Final = frozenset({1287, 1592, 1681, 1831, 3719, 3778, 3170})
 """Of statements that are old-fashioned, slow, or hard to replicate: nothing that is stored is another for it."""
