@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime as dt
 import decimal
 import enum
+import types
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +81,93 @@ def test_every_row_is_read_as_by_a_reader_that_meets_it_first(rows: list[dict[st
         assert size == row_size(values)
 
 
-def taught(row: dict[str, Any], columns: list[str] | None = None) -> RowReader:
+@dataclasses.dataclass
+class Point:
+    """A row by its attributes; it may lack one, for somebody has deleted it."""
+
+    id: Any
+    name: Any
+    note: Any
+
+
+class Place(NamedTuple):
+    """A row by its places."""
+
+    id: Any
+    name: Any
+    note: Any
+
+
+Struct = msgspec.defstruct("Struct", [("id", Any), ("name", Any), ("note", Any)])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([Point, Place, Struct, None]), VALUES, VALUES, VALUES), min_size=1, max_size=40),
+    st.sampled_from([["id", "name", "note"], ["note", "id", "name"]]),
+)
+def test_every_object_is_read_as_by_a_reader_that_meets_it_first(rows: list[Any], columns: list[str]) -> None:
+    """Objects, named tuples by their fields, and plain tuples by their places."""
+    reader = RowReader(columns)
+    for make, *values in rows:
+        row = tuple(values) if make is None else make(*values)
+        names, found, size = reader.quick(row)
+        first_names, first_values = RowReader(columns).read(row)
+        assert names == first_names
+        assert list(map(repr, found)) == list(map(repr, first_values))
+        assert type(found) is tuple
+        assert size == row_size(found)
+
+
+@pytest.mark.parametrize("make", [Point, Place, Struct])
+def test_an_object_like_those_before_is_not_read_in_the_general_way(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a plain tuple, of which the columns say what it stands for."""
+    for row, columns in ((make(1, "a", None), None), (make(1, "a", None), ["note", "id"]), ((1, None), ["id", "note"])):
+        reader = taught(row, columns)
+        expected = reader.read_sized(row)
+        monkeypatch.setattr(reader, "_measures", None)
+        assert reader.quick(row) == expected
+
+
+def test_an_object_that_lacks_an_attribute_teaches_nothing() -> None:
+    """What it lacks is in the next one."""
+    reader = RowReader()
+    for _ in range(5000):
+        less = Point(1, "a", None)
+        del less.note
+        assert reader.quick(less)[:2] == (("id", "name"), (1, "a"))
+    for _ in range(5000):
+        assert reader.quick(Point(1, "a", "b"))[:2] == (("id", "name", "note"), (1, "a", "b"))
+    assert reader.quick(less)[:2] == (("id", "name"), (1, "a"))
+
+
+def test_a_tuple_of_another_length_is_refused() -> None:
+    """Also after many that fit."""
+    reader = taught((1, "a"), ["id", "name"])
+    for bad in ((1,), (1, "a", 2), ()):
+        with pytest.raises(InvalidValueError, match="one value for each of the 2 columns"):
+            reader.quick(bad)
+
+
+def test_a_value_that_stands_for_none_is_left_out() -> None:
+    """The column of an unset field gets the database's default."""
+    reader = taught(Struct(1, "a", None))
+    for _ in range(5000):
+        assert reader.quick(Struct(1, "a", msgspec.UNSET))[:2] == (("id", "name"), (1, "a"))
+
+
+def test_names_that_python_reads_otherwise_are_found() -> None:
+    """The compiler takes some letters for others, and keywords for no names at all."""
+    for name in ("\ufb01", "class", "a b", "\u212a"):
+        kind: Any = type("Odd", (), {"__attrs_attrs__": (types.SimpleNamespace(name=name),)})
+        row = kind()
+        setattr(row, name, 7)
+        row.fi = row.K = 8
+        reader = RowReader()
+        for _ in range(100):
+            assert reader.quick(row)[:2] == ((name,), (7,))
+
+
+def taught(row: Any, columns: list[str] | None = None) -> RowReader:
     """Return a reader that has learnt to read rows like this one."""
     reader = RowReader(columns)
     for _ in range(10):

@@ -1,13 +1,14 @@
-"""Readers of dicts made for their columns and the types of their values, as dataclasses make their ``__init__``.
+"""Readers of rows made for their columns and the types of their values, as dataclasses make their ``__init__``.
 
-To read a row is to ask for each value by its name, to see that it is of a type that nobody can change, and to measure
+To read a row is to ask for each of its values, to see that it is of a type that nobody can change, and to measure
 it. Done for rows of any kind that takes several calls a row; done by a function that was written for these rows, none:
 half of the time. Of many rows at once, each of these steps is done in C for all of them, and that is quicker still.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import keyword
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bulkwriter.sizes import OF_VALUE, constant_size, value_size
 from bulkwriter.snapshots import is_immutable
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from bulkwriter.row_kinds import Columns, Values
 
+    By: TypeAlias = Literal["key", "place", "attribute"]
     Read: TypeAlias = Callable[[Any], tuple[Columns, Values, int]]
 
-MOST_COLUMNS = 64
+MOST_COLUMNS = 40
 """Of wider rows none are read in this way: to compile a function takes 50 us a column, in one turn of the loop."""
 
 _MOST_KINDS = 4
@@ -27,31 +29,35 @@ _NONE = type(None)
 _TEXTS = {str, bytes}
 _SOURCE = """
 def read(row):
-    if type(row) is dict and len(row) == {width}:
+    if type(row) is kind{and_fits}:
         try:
             {taken}
         except Exception:
             return otherwise(row)
         if {are_known}:
-            return columns, ({values},), {size}
+            return columns, {values}, {size}
     return otherwise(row)
 """
 
 
 class CompiledReader:
-    """Reads dicts of one set of columns, as long as their values are of types that it has met.
+    """Reads rows of one type and one set of columns, as long as their values are of types that it has met.
 
     Args:
-        columns: The columns, at most ``MOST_COLUMNS``.
+        kind: The type.
+        by: How its values are found.
+        columns: The columns, which ``can_compile``.
         otherwise: Reads one row of any other kind.
 
     Attributes:
         read: Returns the columns, the values and the bytes of a row.
     """
 
-    __slots__ = ("_columns", "_is_fit", "_kinds", "_otherwise", "read")
+    __slots__ = ("_by", "_columns", "_is_fit", "_kind", "_kinds", "_otherwise", "read")
 
-    def __init__(self, columns: Columns, otherwise: Read) -> None:
+    def __init__(self, kind: type, by: By, columns: Columns, otherwise: Read) -> None:
+        self._kind = kind
+        self._by = by
         self._columns = columns
         self._is_fit = True
         self._otherwise = otherwise
@@ -79,23 +85,43 @@ class CompiledReader:
         if not self._is_fit:
             self.read = self._otherwise
             return
-        names: dict[str, Any] = {"columns": self._columns, "otherwise": self._otherwise, "value_size": value_size}
+        names: dict[str, Any] = {"kind": self._kind, "columns": self._columns, "otherwise": self._otherwise}
+        names["value_size"] = value_size
         conditions = [_condition(place, list(kinds), names) for place, kinds in enumerate(self._kinds)]
         sizes = [_size(place, list(kinds)) for place, kinds in enumerate(self._kinds)]
-        variables = [f"v{place}" for place in range(len(self._columns))]
         fixed = sum(size for size in sizes if isinstance(size, int))
+        and_fits, taken, values = _taking(self._kind, self._by, self._columns)
         source = _SOURCE.format(
-            width=len(variables),
-            # Names of columns are in it as literals, which is the only thing of a caller's that is.
-            taken="; ".join(
-                [f"{name} = row[{column!r}]" for name, column in zip(variables, self._columns, strict=True)]
-            ),
+            and_fits=and_fits,
+            taken=taken,
             are_known=" and ".join(conditions),
-            values=", ".join(variables),
+            values=values,
             size=" + ".join([str(fixed), *(size for size in sizes if isinstance(size, str))]),
         )
-        exec(source, names)  # noqa: S102 - see above
+        exec(source, names)  # noqa: S102 - what is a caller's in it are names: literals, or checked by can_compile
         self.read = names["read"]
+
+
+def can_compile(by: By, columns: Columns) -> bool:
+    """Whether a reader can be made that finds the values of these columns in this way."""
+    if len(columns) > MOST_COLUMNS:
+        return False
+    # The compiler takes other letters for those of ASCII that look like them.
+    return by != "attribute" or all(
+        name.isascii() and name.isidentifier() and not keyword.iskeyword(name) for name in columns
+    )
+
+
+def _taking(kind: type, by: By, columns: Columns) -> tuple[str, str, str]:
+    """Return what else must hold of a row, what takes the values out of it, and what is a tuple of them."""
+    variables = [f"v{place}" for place in range(len(columns))]
+    listed = ", ".join(variables) + ","
+    if by == "place":
+        return "", f"{listed} = row", "row" if kind is tuple else f"({listed})"
+    found = "row[{!r}]" if by == "key" else "row.{}"
+    taken = [f"{variable} = {found.format(name)}" for variable, name in zip(variables, columns, strict=True)]
+    # Whoever has another key besides is read otherwise.
+    return f" and len(row) == {len(columns)}" if by == "key" else "", "; ".join(taken), f"({listed})"
 
 
 def _condition(place: int, kinds: list[type], names: dict[str, Any]) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bulkwriter.compiled import MOST_COLUMNS, CompiledReader
+from bulkwriter.compiled import CompiledReader, can_compile
 from bulkwriter.errors import BulkWriterError, InvalidValueError, MisconfigurationError
 from bulkwriter.row_kinds import MAX_CACHED, Columns, Extractor, Reading, Values, extractor_for, many
 from bulkwriter.runs import Run, size_if_immutable
 from bulkwriter.sizes import column_size, measure_of, row_size
 from bulkwriter.snapshots import IMMUTABLE, LEFT_OUT, taken, type_name
 
+if TYPE_CHECKING:
+    from bulkwriter.compiled import By
+
 # As many sets of columns are worth a reader of their own; rows of further ones are read in the general way.
 _MOST_COMPILED = 32
-# A reader is taught again by the row at hand once so many more dicts have been read in the general way: twice as many
+# A reader is taught again by the row at hand once so many more rows have been read in the general way: twice as many
 # each time, up to the last number, so that rows which differ all the time do not cost more than that way does.
 _FIRST_LESSON = 2
 _LAST_LESSON = 1000
@@ -48,8 +51,8 @@ class RowReader:
         self._by_length: dict[int, tuple[Columns, Callable[[Any], Values]] | None] = {}
         # The same for the types whose instances all have the same columns.
         self._by_type: dict[type, tuple[Columns, Callable[[Any], Values]]] = {}
-        # What reads dicts of certain columns quickest.
-        self._compiled: dict[Columns, CompiledReader] = {}
+        # What reads rows of a type and certain columns quickest.
+        self._compiled: dict[tuple[type, Columns], CompiledReader] = {}
         self._until_lesson = self._next_lesson = _FIRST_LESSON
         # Does what read_sized does, in half of the time if the row is like those before. It is replaced as the reader
         # learns: to be looked up anew for each row.
@@ -83,10 +86,10 @@ class RowReader:
                 columns, values = self._read_apart(kind, row)
         # The types of the values, asked for once, tell both that nobody can change them and how they are measured.
         measure = self._measures.get(tuple(map(type, values)))
-        if kind is dict:
+        if known is not None or kind is dict or kind is tuple:
             self._until_lesson -= 1
             if not self._until_lesson:
-                self._learn(columns, values)
+                self._learn(kind, columns, values)
         if measure is None:
             return self._read_closely(kind, columns, values)
         size, sized = measure
@@ -154,17 +157,30 @@ class RowReader:
                 raise InvalidValueError(message, column_name=column)
         return values
 
-    def _learn(self, columns: Columns, values: Values) -> None:
-        """Let the next dicts be read quickly that are like this one."""
+    def _learn(self, kind: type, columns: Columns, values: Values) -> None:
+        """Let the next rows be read quickly that are like this one."""
         self._next_lesson = min(2 * self._next_lesson, _LAST_LESSON)
         self._until_lesson = self._next_lesson
-        compiled = self._compiled.get(columns)
+        compiled = self._compiled.get((kind, columns))
         if compiled is None:
-            if len(columns) > MOST_COLUMNS or len(self._compiled) >= _MOST_COMPILED:
+            by = self._found_by(kind, columns)
+            if by is None or len(self._compiled) >= _MOST_COMPILED or not can_compile(by, columns):
                 return
-            compiled = self._compiled[columns] = CompiledReader(columns, self.read_sized)
+            compiled = self._compiled[kind, columns] = CompiledReader(kind, by, columns, self.read_sized)
         compiled.learn(values)
         self.quick = compiled.read
+
+    def _found_by(self, kind: type, columns: Columns) -> By | None:
+        """Return how the values of these columns are found in rows of a type; None if not in all of them alike."""
+        if kind is dict:
+            return "key"
+        if kind is tuple:
+            return "place"
+        known, take = self._by_type.get(kind, (None, None))
+        if known is not columns:
+            # An object without one of its attributes.
+            return None
+        return "place" if take is tuple else "attribute"
 
     def _read_closely(self, kind: type, columns: Columns, values: Values) -> tuple[Columns, Values, int]:
         """Take a row whose types are met for the first time, or are to be looked at value by value."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
-_running_loop = asyncio.get_running_loop
-
 
 class BulkWriter(ManyRows, Generic[RowT]):
     """Writes rows that come one at a time in bulk, and tells each caller what became of its own row.
@@ -191,9 +189,11 @@ class BulkWriter(ManyRows, Generic[RowT]):
 
     def _accept(self, row: object, timeout: float | None, *, may_wait: bool) -> asyncio.Future[WriteResult]:
         """Accept one row, or raise what is wrong with it."""
+        future: asyncio.Future[WriteResult]
         # The hot path: an open writer, no deadline, no order of keys, a row like those before and room in the queue.
         # It does what _accept_carefully does, without its calls.
-        if timeout is None and self._queued < self._door and _running_loop() is self._loop:
+        # Which loop is running the future has found out already.
+        if timeout is None and self._queued < self._door and (future := self._new_future()).get_loop() is self._loop:
             try:
                 columns, item, size = self._reader.quick(row)
             except BulkWriterError as error:
@@ -202,7 +202,6 @@ class BulkWriter(ManyRows, Generic[RowT]):
             # To find the plan of columns that are not those of the row before, their names have to be hashed.
             plan = self._last_plan if columns is self._last_columns else self._plan_of(columns)
             if plan is not None and self._queued_bytes + size <= self._max_queued_bytes:
-                future: asyncio.Future[WriteResult] = self._new_future()
                 self._epoch.accepted += 1
                 batch = self._filling.get(plan)
                 if batch is None or batch.size + size > self._max_bytes:
