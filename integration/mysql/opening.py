@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pymysql
 
@@ -37,13 +38,13 @@ async def unknown_host(stage: Stage) -> AsyncIterator[Backend]:
 @problem("1045")
 async def wrong_password(stage: Stage) -> AsyncIterator[Backend]:
     """The password is wrong."""
-    yield stage.backend(stage.scratch.url.replace("writer%27s", "nobody%27s"))
+    yield stage.backend(_with_account(stage.scratch.url, password="wrong"))  # noqa: S106 - see the name
 
 
 @problem("1045")
 async def unknown_user(stage: Stage) -> AsyncIterator[Backend]:
     """There is no such user."""
-    yield stage.backend(stage.scratch.url.replace("//writer", "//nobody"))
+    yield stage.backend(_with_account(stage.scratch.url, user="nobody"))
 
 
 @problem("nonesuch|1044|1049")
@@ -142,3 +143,10 @@ problem("within 1 second")(opening.paused)
 
 async def _revoke(stage: Stage, privilege: str) -> None:
     await stage.scratch.execute(f"REVOKE {privilege} ON {stage.scratch.database}.* FROM {WRITER}", role="superuser")
+
+
+def _with_account(url: str, *, user: str | None = None, password: str | None = None) -> str:
+    """Return a URL with another user, or the same one's other password."""
+    parts = urlsplit(url)
+    account = f"{user or parts.username}:{password or parts.password or ''}"
+    return parts._replace(netloc=f"{account}@{parts.netloc.rpartition('@')[2]}").geturl()
