@@ -92,7 +92,8 @@ BREAKS: dict[str, Callable[[Wire], Fault]] = {
     "cut before COMMIT": lambda wire: wire.cut_before(commit()),
     "cut after COMMIT": lambda wire: wire.cut_after(commit()),
     "cut while COMMIT is on its way": lambda wire: wire.cut_at_once(commit()),
-    "cut at BEGIN": lambda wire: wire.cut_before(statement("^BEGIN")),
+    # A row that is alone begins with the ledger's entry, if there is one.
+    "cut at BEGIN": lambda wire: wire.cut_before(statement("^BEGIN|^INSERT INTO .*ledger")),
     SILENT: lambda wire: wire.swallow(commit()),
 }
 
@@ -126,7 +127,7 @@ class TestTheWire:
     async def test_a_row_alone_is_stored_once_and_its_caller_knows(
         self, table: Scratch, wire: Wire, moment: str, *, ledger: bool
     ) -> None:
-        """Its BEGIN travels with it, and its COMMIT when the number of its transaction is known."""
+        """Its BEGIN travels with it, its COMMIT follows when its number is known; with the ledger all is one."""
         url = table.server.url(port=wire.port)
         async with watched(table, url, ledger=ledger) as (writer, backend):
             assert (await writer.insert({"id": 1, "v": "first"})).outcome is Outcome.INSERTED
@@ -147,6 +148,44 @@ class TestTheWire:
                 answers += await answers_of(writer, [{"id": number, "v": text}])
         assert told(answers) == ["inserted", "CheckViolation", "inserted", "CheckViolation", "inserted"]
         check_stored(await stored(table), [0, 2, 4])
+
+    async def test_a_row_alone_with_a_ledger_takes_one_round_trip(self, table: Scratch, wire: Wire) -> None:
+        """Nobody has to know the number of its transaction: the ledger says what became of it."""
+        async with writing(table, table.server.url(port=wire.port), ledger=True) as writer:
+            await answers_of(writer, rows_of(1))
+            before = wire.turns
+            for number in range(1, 6):
+                await answers_of(writer, rows_of(1, start=number))
+            assert wire.turns - before == 5
+        check_stored(await stored(table), [0, 1, 2, 3, 4, 5])
+
+    async def test_a_row_alone_that_comes_to_nothing_is_not_in_the_ledger(self, table: Scratch) -> None:
+        """Refused at once, at the end of its transaction, by a trigger of which nobody knew, and by its driver."""
+        await table.execute(
+            "CREATE TABLE p (id int PRIMARY KEY);"
+            "ALTER TABLE t ADD parent int REFERENCES p DEFERRABLE INITIALLY DEFERRED;"
+            "CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+        )
+        async with writing(table, ledger=True) as writer:
+            heard = await answers_of(writer, [{"id": 1, "v": "a", "parent": None}])
+            for row in (
+                {"id": 1, "v": "a", "parent": None},
+                {"id": 2, "v": "bad", "parent": None},
+                {"id": 3, "v": "a", "parent": 7},
+                {"id": 2**40, "v": "a", "parent": None},
+                {"id": 4, "v": "a", "parent": None},
+            ):
+                heard += await answers_of(writer, [row])
+            await table.execute("CREATE TRIGGER d BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION drop_it()")
+            heard += await answers_of(writer, [{"id": 5, "v": "a", "parent": None}])
+            await table.execute("DROP TRIGGER d ON t")
+            heard += await answers_of(writer, [{"id": 6, "v": "a", "parent": None}])
+        refused = ["UniqueViolation", "CheckViolation", "ForeignKeyViolation", "InvalidValue"]
+        assert told(heard) == ["inserted", *refused, "inserted", "CheckViolation", "inserted"]
+        check_stored(await stored(table), [1, 4, 6])
+        # Of rows that were found to be bad, the careful way has an entry: it says so.
+        entries = await table.fetch("SELECT answers FROM bulkwriter_ledger ORDER BY written_at")
+        assert len(entries) == len(heard)
 
     @pytest.mark.parametrize("moment", ["in the middle of the data", "at the end of the data"])
     async def test_a_cut_within_a_copy_is_tried_again(self, table: Scratch, wire: Wire, moment: str) -> None:
@@ -372,14 +411,16 @@ class TestOthers:
             await other.execute("ROLLBACK")
             assert told(await call) == ["inserted", "updated", "updated"]
 
-    @pytest.mark.parametrize("of", ["its own", "a pool"])
+    @pytest.mark.parametrize("of", ["its own", "a pool", "its own, a row alone with a ledger"])
     async def test_a_cancelled_attempt_lets_its_locks_go(self, table: Scratch, of: str) -> None:
         """The server is told to end what nobody waits for, on every kind of connection."""
+        is_alone = of.endswith("ledger")
         pool = asyncpg.create_pool(table.url, min_size=0, max_size=2) if of == "a pool" else None
         database = table.url if pool is None else await pool
-        async with table.connect() as other, opened(table, database=database) as backend:
+        async with table.connect() as other, opened(table, database=database, ledger=is_alone) as backend:
             await other.execute("BEGIN; INSERT INTO t VALUES (1, 'mine')")
-            attempt = Attempt(backend.plan("insert", ("id", "v")), [(2, "x"), (1, "y")])
+            rows = [(1, "y")] if is_alone else [(2, "x"), (1, "y")]
+            attempt = Attempt(backend.plan("insert", ("id", "v")), rows)
             call = asyncio.ensure_future(backend.attempt(attempt))
             await is_blocked(table)
             call.cancel()

@@ -60,7 +60,7 @@ class Statement:
 async def test_commands_come_first(kind: type[Any]) -> None:
     """Whatever the transport, nothing is lost, and nothing comes twice."""
     transport = kind()
-    rows = await ahead.fetch(Connection(transport), "BEGIN; SET x = 1", Statement(transport), [1])  # type: ignore[arg-type]
+    rows = await ahead.fetch(Connection(transport), ahead.beginning("; SET x = 1"), Statement(transport), [1])  # type: ignore[arg-type]
     sent = b"".join(transport.sent)
     assert rows == [(1,)]
     assert sent.startswith(b"P")
@@ -71,7 +71,7 @@ async def test_commands_come_first(kind: type[Any]) -> None:
 async def test_they_leave_with_the_statement() -> None:
     """A packet of their own would cost as much as the whole statement; what follows is sent as it comes."""
     transport = Transport()
-    await ahead.fetch(Connection(transport), "BEGIN", Statement(transport), [1])  # type: ignore[arg-type]
+    await ahead.fetch(Connection(transport), ahead.beginning(""), Statement(transport), [1])  # type: ignore[arg-type]
     assert len(transport.sent) == 2
     assert transport.sent[0].endswith(b"statement")
     assert transport.sent[1] == b"more"
@@ -81,6 +81,6 @@ async def test_nothing_is_left_behind_by_a_value_that_is_refused() -> None:
     """Else the next thing that is sent would begin a transaction that nobody knows of."""
     transport = Transport()
     with pytest.raises(ValueError, match="planned"):
-        await ahead.fetch(Connection(transport), "BEGIN", Statement(transport), [None])  # type: ignore[arg-type]
+        await ahead.fetch(Connection(transport), ahead.beginning(""), Statement(transport), [None])  # type: ignore[arg-type]
     transport.write(b"next")
     assert transport.sent == [b"next"]

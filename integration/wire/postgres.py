@@ -31,6 +31,7 @@ class PostgresDialect:
         self._client = Framer(has_first_packet=True)
         self._server = Framer(has_first_packet=False)
         self._statements = Statements()
+        self._pipeline = Pipeline()
 
     def from_client(self, data: bytes) -> Iterator[Message]:
         """Yield the client's messages that are complete now."""
@@ -43,12 +44,14 @@ class PostgresDialect:
                 yield dataclasses.replace(message, cancels=True)
             else:
                 read = self._statements.read(message)
-                yield dataclasses.replace(read, commits=_COMMIT.search(read.sql) is not None)
+                commits = self._pipeline.ends_with(read) or _COMMIT.search(read.sql) is not None
+                yield dataclasses.replace(read, commits=commits)
 
     def from_server(self, data: bytes) -> Iterator[Message]:
         """Yield the server's messages that are complete now."""
         for message in self._server.feed(data):
-            yield dataclasses.replace(message, commits=completed(message) == "COMMIT")
+            commits = self._pipeline.is_answered_by(message) or completed(message) == "COMMIT"
+            yield dataclasses.replace(message, commits=commits)
 
 
 class Framer:
@@ -102,6 +105,34 @@ class Statements:
         elif message.kind == b"E":
             return dataclasses.replace(message, sql=self._bound.get(message.payload.partition(b"\0")[0], ""))
         return message
+
+
+class Pipeline:
+    """Knows where several commands that were sent together, without a BEGIN among them, are committed: at the Sync.
+
+    One by itself is not looked at: what it does is of no transaction that a test could want to break.
+    """
+
+    def __init__(self) -> None:
+        self._commands: list[str] = []
+        self._is_ending = False
+
+    def ends_with(self, message: Message) -> bool:
+        """Whether a message of the client's, with the SQL that it runs, commits such commands."""
+        if message.kind == b"E":
+            self._commands.append(message.sql)
+        if message.kind != b"S":
+            return False
+        sent, self._commands = self._commands, []
+        self._is_ending = len(sent) > 1 and not any(sql.upper().startswith("BEGIN") for sql in sent)
+        return self._is_ending
+
+    def is_answered_by(self, message: Message) -> bool:
+        """Whether a message of the server's says that it has committed them."""
+        was_ending = self._is_ending
+        # An error undoes them all; what follows it is the answer to the Sync all the same.
+        self._is_ending = was_ending and message.kind not in {b"E", b"Z"}
+        return was_ending and message.kind == b"Z"
 
 
 def first_packet_code(message: Message) -> int:

@@ -24,12 +24,14 @@ def can_send(connection: Connection) -> bool:
     return callable(getattr(getattr(connection, "_transport", None), "write", None))
 
 
-async def fetch(connection: Connection, commands: str, statement: Statement, values: Sequence[Any]) -> list[Row]:
+async def fetch(connection: Connection, messages: bytes, statement: Statement, values: Sequence[Any]) -> list[Row]:
     """Run commands and then a prepared statement, in one round trip.
+
+    Without a BEGIN among them they are a transaction by themselves, all together.
 
     Args:
         connection: The connection; nothing may be on its way.
-        commands: What to run first, with semicolons in between.
+        messages: What to run first: some ``command``s.
         statement: The statement.
         values: Its parameters.
 
@@ -37,7 +39,6 @@ async def fetch(connection: Connection, commands: str, statement: Statement, val
         The rows of the statement.
     """
     transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 - see can_send
-    messages = _messages(commands)
     if not hasattr(transport, "__dict__"):
         # uvloop's: what is written in one turn of its loop leaves together.
         transport.write(messages)
@@ -57,12 +58,13 @@ async def fetch(connection: Connection, commands: str, statement: Statement, val
 
 
 @functools.cache
-def _messages(commands: str) -> bytes:
-    """Return the messages that run commands, without the Sync that would ask for the answers and end an error."""
-    return b"".join(map(_command, commands.split(";")))
+def beginning(settings: str) -> bytes:
+    """Return what begins a transaction with these settings, each behind a semicolon."""
+    return b"".join(map(command, f"BEGIN{settings}".split(";")))
 
 
-def _command(sql: str) -> bytes:
+def command(sql: str) -> bytes:
+    """Return the messages that run a command, without the Sync that would ask for the answer and end an error."""
     # Unnamed, without parameters: https://www.postgresql.org/docs/current/protocol-message-formats.html
     parse = b"\0" + sql.strip().encode() + b"\0" + struct.pack("!h", 0)
     bind = b"\0\0" + struct.pack("!hhh", 0, 0, 0)

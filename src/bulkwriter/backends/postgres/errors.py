@@ -56,6 +56,14 @@ def may_be_stale(error: BaseException) -> bool:
     return isinstance(error, StaleTableError) or code_of(error) in _MAY_BE_STALE
 
 
+def is_undoing(error: BaseException) -> bool:
+    """Whether an error undoes everything, also in answer to COMMIT.
+
+    What ends the session as well leaves open how far it had come.
+    """
+    return getattr(error, "severity_en", None) == "ERROR"
+
+
 def is_about_session(error: BaseException) -> bool:
     """Whether another session may fare better: this one is read-only, say since its server has become a standby."""
     code = code_of(error) or ""

@@ -73,8 +73,7 @@ class Progress:
         """Whether the transaction may be committed in spite of an error."""
         if self.transaction is None or not self.transaction.is_ending or isinstance(error, RolledBackError):
             return False
-        # An ERROR in answer to COMMIT undoes everything. What ends the session leaves open how far it had come.
-        return getattr(error, "severity_en", None) != "ERROR"
+        return not errors.is_undoing(error)
 
     def reply(self) -> Reply:
         """Return the verdicts, of which those that are pending count as if they were certain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import ahead, driver
-from bulkwriter.backends.postgres.errors import RolledBackError, code_of
+from bulkwriter.backends.postgres.errors import RolledBackError, code_of, is_undoing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -59,12 +59,13 @@ class Session:
 
     Attributes:
         is_at_rest: Whether no transaction is open, and nothing is on its way: it may be used for something else.
+        sends_ahead: Whether commands can travel in front of a statement.
     """
 
     def __init__(self, connection: Connection, *, keeps_statements: bool = False) -> None:
         self.connection = connection
         self.is_at_rest: bool = True
-        self._sends_ahead = keeps_statements and ahead.can_send(connection)
+        self.sends_ahead: bool = keeps_statements and ahead.can_send(connection)
         self._statements: dict[str, Statement] = {}
 
     def drop(self) -> None:
@@ -82,14 +83,38 @@ class Session:
 
         A new one takes no round trip of its own where that is possible.
         """
-        if not self.is_at_rest or not self._sends_ahead:
+        if not self.is_at_rest or not self.sends_ahead:
             if self.is_at_rest:
                 await self.begin(with_settings)
             return await self.connection.fetch(sql, *values)
         self.is_at_rest = False
+        return await self._fetch(ahead.beginning(with_settings), sql, values)
+
+    async def commit_at_once(self, transaction: Transaction, before: str, sql: str, values: Sequence[Any]) -> None:
+        """Run a command and a statement as a transaction, which ends with them, in one round trip.
+
+        Only where ``sends_ahead``, and where it can be found out without the transaction's number what became of it.
+        When this returns, it is committed.
+        """
+        self.is_at_rest = False
+        transaction.is_ending = True
+        try:
+            await self._fetch(ahead.command(before), sql, values)
+        except driver.ServerError as error:
+            # By an error it is undone, and over.
+            self.is_at_rest = is_undoing(error)
+            raise
+        except ValueError:
+            # asyncpg's, of a value that it cannot send; the Sync that would commit comes behind the values.
+            transaction.is_ending = False
+            raise
+        self.is_at_rest = True
+
+    async def _fetch(self, before: bytes, sql: str, values: Sequence[Any]) -> list[Row]:
+        """Return the rows of a statement in front of which something else travels."""
         statement = self._statements.get(sql) or await self._prepare(sql)
         try:
-            return await ahead.fetch(self.connection, f"BEGIN{with_settings}", statement, values)
+            return await ahead.fetch(self.connection, before, statement, values)
         except driver.ServerError as error:
             if not (code_of(error) or "").startswith(_OF_A_ROW):
                 # It may be the statement that is out of date.

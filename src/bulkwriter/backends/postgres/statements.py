@@ -116,6 +116,11 @@ class Statements:
         return f"{self.execute_many()} RETURNING {IDENTITY}, 1"
 
     @functools.cached_property
+    def insert_one_or_fail(self) -> str:
+        """The same, but it fails if the row is not written: by a division, as there is no other way in plain SQL."""
+        return f"WITH w AS ({self.execute_many()} RETURNING 1) SELECT 1 / count(*) FROM w"
+
+    @functools.cached_property
     def insert_by_key(self) -> str:
         """The statement that writes many rows which come in the order of their keys, given as for ``insert``.
 

@@ -9,6 +9,9 @@ from bulkwriter.backends.postgres import catalogue
 from bulkwriter.backends.postgres.errors import StaleTableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from bulkwriter.backends.postgres.parts import Parts
     from bulkwriter.backends.postgres.progress import Progress
     from bulkwriter.backends.postgres.session import Session
@@ -59,6 +62,27 @@ class Task:
         elif transaction.number is None:
             await self.session.identify(transaction)
         await self.session.commit(transaction, await self._record())
+        self.progress.commit()
+
+    @property
+    def can_commit_at_once(self) -> bool:
+        """Whether all can go in one round trip: then its fate must be provable although nobody knows its number."""
+        is_new_entry = self.parts.book is not None and self.tombstone is None
+        # Settings of a transaction need a BEGIN, and that a COMMIT.
+        return is_new_entry and self.session.is_at_rest and self.session.sends_ahead and not self.statements.settings
+
+    async def commit_at_once(self, sql: str, values: Sequence[Any]) -> None:
+        """Run a statement, and commit it and the ledger's entry, which says what the progress expects.
+
+        Raises:
+            ServerError: Nothing is committed, unless the progress says that it is doubtful.
+        """
+        transaction, book = self.progress.transaction, self.parts.book
+        assert transaction is not None
+        assert book is not None
+        await book.prune(self.session.connection)
+        entry = book.record(self.attempt, self.progress.reply())
+        await self.session.commit_at_once(transaction, entry, sql, values)
         self.progress.commit()
 
     async def _record(self) -> str:

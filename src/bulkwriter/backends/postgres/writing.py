@@ -158,7 +158,8 @@ class Writing:
         if is_told:
             await self._insert_told(verdicts)
         elif len(self._rows) == 1:
-            await self._insert_one()
+            if await self._insert_one():
+                return
         else:
             await self._insert()
         await self._begin()
@@ -184,13 +185,25 @@ class Writing:
             if indexes and await self._inserted(sql, arrays, ARRAYS_WITH_NULL) != len(indexes):
                 raise NeedsCareError
 
-    async def _insert_one(self) -> None:
-        """Insert a row that is alone, without arrays: the server is through with it in two thirds of the time."""
+    async def _insert_one(self) -> bool:
+        """Insert a row that is alone, without arrays: the server is through with it in two thirds of the time.
+
+        Returns:
+            Whether it is committed already.
+        """
         self._progress.enter()
         statements = self._statements
         values = parameters.single(statements, self._rows[0], self._indexes[0], self._unfit)
-        if values is not None and await self._inserted(statements.insert_one, values, statements.settings) != 1:
+        if values is None:
+            return False
+        # Where a trigger may drop the row, the answer has to be seen before it is committed.
+        if self._task.can_commit_at_once and not self._table.may_swallow_inserts:
+            self._progress.expect({}, INSERTED)
+            await self._task.commit_at_once(statements.insert_one_or_fail, values)
+            return True
+        if await self._inserted(statements.insert_one, values, statements.settings) != 1:
             raise NeedsCareError
+        return False
 
     async def _inserted(self, sql: str, values: Sequence[Any], settings: str) -> int:
         """Insert rows, learn the number of the transaction with it, and return how many there are."""
