@@ -52,8 +52,8 @@ VALUES = st.one_of(
     st.datetimes(),
     st.uuids(),
     st.sampled_from([Colour.RED, Name("x"), (1, 2), range(3), 1j]),
-    st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+    st.lists(st.one_of(st.integers(), st.just(bytearray(b"x" * 99))), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.lists(st.integers(), max_size=2), max_size=2),
 )
 
 
@@ -200,14 +200,47 @@ def test_a_row_like_those_before_is_not_read_in_the_general_way(monkeypatch: pyt
         reader.quick(COMMON | {"note": 1.5})
 
 
-def test_what_can_be_changed_is_still_copied() -> None:
-    """Where the rows before had something else in its place."""
-    reader = taught({"id": 1, "tags": "a"})
-    tags = ["a"]
+@pytest.mark.parametrize("tags", [["a"], {"a": ["a"]}, {"a"}, bytearray(b"a")])
+@pytest.mark.parametrize("before", ["a", None, ["b"], {}])
+def test_what_can_be_changed_is_still_copied(before: Any, tags: Any) -> None:
+    """Whatever the rows before had in its place."""
+    reader = RowReader()
+    for _ in range(10):
+        reader.quick({"id": 1, "tags": before})
     for _ in range(5000):
-        _, values, _ = reader.quick({"id": 1, "tags": tags})
-        assert values[1] == ["a"]
+        _, values, size = reader.quick({"id": 1, "tags": tags})
+        assert values[1] == tags
         assert values[1] is not tags
+        assert size == row_size(values)
+        if type(tags) is dict:
+            assert values[1]["a"] is not tags["a"]
+    assert reader.quick({"id": 1, "tags": None})[1] == (1, None)
+
+
+def test_lists_and_dicts_are_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON, in a column or two of most tables."""
+    for row, columns in (
+        ({"id": 1, "tags": ["a"], "more": {"a": 1}}, None),
+        ((1, ["a"], {"a": 1}), ["id", "tags", "m"]),
+    ):
+        reader = taught(row, columns)
+        monkeypatch.setattr(reader, "_measures", None)
+        assert reader.quick(row)[1] == (1, ["a"], {"a": 1})
+
+
+def test_what_cannot_be_copied_is_told_as_ever() -> None:
+    """By its column, for its row alone."""
+
+    class Stubborn:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise LookupError
+
+    reader = taught({"id": 1, "tags": ["a"]})
+    with pytest.raises(InvalidValueError, match="'tags'"):
+        reader.quick({"id": 1, "tags": [Stubborn()]})
+    assert reader.quick({"id": 1, "tags": ["b"]})[1] == (1, ["b"])
 
 
 def test_a_class_of_text_is_not_taken_for_text() -> None:

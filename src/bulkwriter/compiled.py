@@ -11,10 +11,10 @@ import keyword
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bulkwriter.sizes import OF_VALUE, constant_size, value_size
-from bulkwriter.snapshots import is_immutable
+from bulkwriter.snapshots import is_immutable, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bulkwriter.row_kinds import Columns, Values
 
@@ -27,6 +27,8 @@ MOST_COLUMNS = 40
 _MOST_KINDS = 4
 _NONE = type(None)
 _TEXTS = {str, bytes}
+# What JSON is made of can be changed, and is copied; the copy is of the same type.
+_COPIED = {list, dict}
 _SOURCE = """
 def read(row):
     if type(row) is kind{and_fits}:
@@ -35,6 +37,7 @@ def read(row):
         except Exception:
             return otherwise(row)
         if {are_known}:
+            {copied}
             return columns, {values}, {size}
     return otherwise(row)
 """
@@ -73,8 +76,9 @@ class CompiledReader:
             if kind not in known:
                 known[kind] = None
                 is_new = True
-                # What can be changed has to be copied, and of ever new types there is no end.
-                self._is_fit = self._is_fit and is_immutable(kind) and len(known) <= _MOST_KINDS
+                # What else can be changed may become something else as it is copied; of ever new types there is no end.
+                is_fit = is_immutable(kind) or kind in _COPIED
+                self._is_fit = self._is_fit and is_fit and len(known) <= _MOST_KINDS
                 if self._is_fit:
                     # Whether all values of the type count the same is found out when the first is measured.
                     value_size(value)
@@ -90,12 +94,20 @@ class CompiledReader:
         conditions = [_condition(place, list(kinds), names) for place, kinds in enumerate(self._kinds)]
         sizes = [_size(place, list(kinds)) for place, kinds in enumerate(self._kinds)]
         fixed = sum(size for size in sizes if isinstance(size, int))
-        and_fits, taken, values = _taking(self._kind, self._by, self._columns)
+        variables = [f"v{place}" for place in range(len(self._columns))]
+        # Measured as they are kept: a copy may be of another size.
+        copied = [
+            f"{variable} = taken({column!r}, {variable})"
+            for variable, column, kinds in zip(variables, self._columns, self._kinds, strict=True)
+            if _COPIED.intersection(kinds)
+        ]
+        names["taken"] = taken
         source = _SOURCE.format(
-            and_fits=and_fits,
-            taken=taken,
+            and_fits=f" and len(row) == {len(self._columns)}" if self._by == "key" else "",
+            taken=_taking(self._by, variables, self._columns),
             are_known=" and ".join(conditions),
-            values=values,
+            copied="; ".join(copied) or "pass",
+            values="row" if self._kind is tuple and not copied else f"({', '.join(variables)},)",
             size=" + ".join([str(fixed), *(size for size in sizes if isinstance(size, str))]),
         )
         exec(source, names)  # noqa: S102 - what is a caller's in it are names: literals, or checked by can_compile
@@ -112,16 +124,13 @@ def can_compile(by: By, columns: Columns) -> bool:
     )
 
 
-def _taking(kind: type, by: By, columns: Columns) -> tuple[str, str, str]:
-    """Return what else must hold of a row, what takes the values out of it, and what is a tuple of them."""
-    variables = [f"v{place}" for place in range(len(columns))]
-    listed = ", ".join(variables) + ","
+def _taking(by: By, variables: Sequence[str], columns: Columns) -> str:
+    """Return what takes the values out of a row."""
     if by == "place":
-        return "", f"{listed} = row", "row" if kind is tuple else f"({listed})"
+        return f"{', '.join(variables)}, = row"
     found = "row[{!r}]" if by == "key" else "row.{}"
-    taken = [f"{variable} = {found.format(name)}" for variable, name in zip(variables, columns, strict=True)]
-    # Whoever has another key besides is read otherwise.
-    return f" and len(row) == {len(columns)}" if by == "key" else "", "; ".join(taken), f"({listed})"
+    pairs = zip(variables, columns, strict=True)
+    return "; ".join([f"{variable} = {found.format(name)}" for variable, name in pairs])
 
 
 def _condition(place: int, kinds: list[type], names: dict[str, Any]) -> str:
