@@ -70,7 +70,7 @@ class RowReader:
                 failed. The message names types and columns, never a value.
             MisconfigurationError: It has a column that is not one of ``columns``.
         """
-        return self.read_sized(row)[:2]
+        return self.quick(row)[:2]
 
     def read_sized(self, row: Any) -> tuple[Columns, Values, int]:
         """Do the same, and return also the bytes that the row counts: less than ``row_size`` takes besides."""

@@ -104,6 +104,11 @@ def _measured(value: Any) -> int:
         Exception: Whatever a caller's own container does, or ``RecursionError``.
     """
     kind = type(value)
+    # What JSON is made of, first: whether it is a Mapping takes Python as long as all the rest.
+    if kind is list:
+        return OF_VALUE + _sum(value)
+    if kind is dict:
+        return OF_VALUE + _sum(value) + _sum(value.values())
     if kind in _plain:
         return max(OF_VALUE, sys.getsizeof(value))
     if isinstance(value, Mapping):
