@@ -21,18 +21,19 @@ MEGABYTES = 8
 
 
 @contextlib.contextmanager
-def small_disk(site: Site, within: Path | None = None) -> Iterator[Path]:
+def small_disk(site: Site, within: Path | None = None, *, megabytes: int = MEGABYTES) -> Iterator[Path]:
     """Mount one and give its folder, which is the servers' account's; or end the test with the reason why it cannot.
 
     Args:
         site: Where it lives.
         within: The folder that it is to be in, where a server is particular about that.
+        megabytes: How small.
     """
     if sys.platform != "linux" or os.geteuid():
         missing("small-disk", "a file system in memory is mounted by root on Linux alone")
     folder = site.make_folder("small-disk", within)
     try:
-        _mount(folder, site)
+        _mount(folder, site, megabytes)
     except ServerError as error:
         # A container's root may not mount.
         missing("small-disk", str(error))
@@ -43,8 +44,8 @@ def small_disk(site: Site, within: Path | None = None) -> Iterator[Path]:
         site.keeper.forget_mount(folder)
 
 
-def _mount(folder: Path, site: Site) -> None:
-    options = f"size={MEGABYTES}m,mode=0700,uid={site.account.uid},gid={site.account.gid}"
+def _mount(folder: Path, site: Site, megabytes: int) -> None:
+    options = f"size={megabytes}m,mode=0700,uid={site.account.uid},gid={site.account.gid}"
     _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
     site.keeper.watch_mount(folder)
 

@@ -196,8 +196,7 @@ class FileArena(Arena):
                 while not any(line.startswith("=") for line in said):
                     said.append((await other.stdout.readline()).decode())
         await asyncio.sleep(after)
-        await _ended(other)
-        said += (await other.stdout.read()).decode().splitlines()
+        said += (await _ended(other)).decode().splitlines()
         told = _tellings(said)
         self.tellings += told
         return any(isinstance(telling.answer, OutcomeUnknownError) for telling in told)
@@ -240,10 +239,14 @@ async def _started(program: str, *arguments: object) -> Any:
     )
 
 
-async def _ended(process: Any) -> None:
+async def _ended(process: Any) -> bytes:
+    """Kill a process, and return what it had said that nobody has read yet."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
+    # First: asyncio waits for the end of the pipe, too, and reads no more of it than so much that nobody takes.
+    said: bytes = await process.stdout.read()
     await process.wait()
+    return said
 
 
 def _fill(file: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.servers.scratch import Scratch
+from integration.servers.small_disk import small_disk
 from integration.sqlalchemy.places import wired
 from integration.sqlalchemy.target import FaultTarget as SQLAlchemyTarget
 from integration.truth.arenas import Arena, MySQLArena, PostgresArena, ServerArena
@@ -20,7 +21,7 @@ from integration.truth.files import FileArena
 from integration.truth.runs import Figures, run_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from integration.servers.mysql_scratch import MySQLScratch
@@ -58,6 +59,13 @@ def mysql_arena(mysql: MySQLScratch, mysql_wire: Wire) -> MySQLArena:
     return MySQLArena(mysql, mysql_wire)
 
 
+@pytest.fixture
+def disk(servers: Servers) -> Iterator[Path]:
+    """A disk that is soon filled, and has room for all that one run writes: of a ledger that is megabytes."""
+    with small_disk(servers.site, megabytes=64) as folder:
+        yield folder
+
+
 @pytest.mark.timeout(3 * SECONDS + 300)
 async def test_postgres(postgres_arena: PostgresArena, record_property: Record) -> None:
     """PostgreSQL."""
@@ -82,9 +90,9 @@ async def test_sqlalchemy(servers: Servers, dialect: str, record_property: Recor
 
 @pytest.mark.timeout(3 * SECONDS + 300)
 @pytest.mark.parametrize("way", ["sqlite", "sqlalchemy"])
-async def test_sqlite(small_disk_folder: Path, way: str, record_property: Record) -> None:
+async def test_sqlite(disk: Path, way: str, record_property: Record) -> None:
     """A SQLite file, by the library's own backend and by way of SQLAlchemy."""
-    arena = FileArena(small_disk_folder, way)
+    arena = FileArena(disk, way)
     try:
         await _soak(arena, record_property)
     finally:
