@@ -56,13 +56,20 @@ class DeliveringDispatcher(KeyedDispatcher):
         if isinstance(reply, Uniform):
             self._make_way(batch)
             result = cast("WriteResult", reply.verdict)
-            await self._settle_in_turns(batch, functools.partial(self._settle_alike, batch, result))
-        elif self._is_whole(batch) and set(map(type, reply)) == {WriteResult}:
+            settle = functools.partial(self._settle_alike, batch, result)
+            await self._settle_in_turns(batch, settle, weight=self._weight)
+        elif set(map(type, reply)) == {WriteResult}:
             results = cast("list[WriteResult]", reply)
-            await self._settle_in_turns(batch, functools.partial(self._settle_whole, batch, results))
+            settle = functools.partial(self._settle_stored, batch, results)
+            await self._settle_in_turns(batch, settle, weight=self._weight)
         else:
             settle = functools.partial(self._settle_each, batch, reply)
             await self._settle_in_turns(batch, settle, weight=WEIGHT_OF_ERRORS)
+
+    @property
+    def _weight(self) -> int:
+        # To release a key takes about as long as to tell its caller.
+        return 1 if self._order is None else 2
 
     def _make_way(self, batch: Batch) -> None:
         """Let a full batch leave while the callers of this one are told over several turns of the loop.
@@ -99,7 +106,7 @@ class DeliveringDispatcher(KeyedDispatcher):
             cast("Stretch", batch.waiters).set_result_of_all(result)
             self._end_whole(batch, {fate_of(result): len(batch.waiters)})
             return
-        if batch.records or self._order is not None:
+        if batch.records or (batch.early and self._order is not None):
             self._settle_each(batch, [result] * len(batch.waiters), start, stop)
             return
         waiters = batch.waiters
@@ -109,6 +116,7 @@ class DeliveringDispatcher(KeyedDispatcher):
             told = waiters if stop - start == len(waiters) else waiters[start:stop]
             set_results(told, [result] * len(told))
             batch.epoch.add(fate, len(told))
+            self._release_rows(batch, start, stop)
             return
         told_before = 0
         for waiter in waiters[start:stop]:
@@ -121,14 +129,20 @@ class DeliveringDispatcher(KeyedDispatcher):
         batch.early -= told_before
         batch.epoch.add(fate, stop - start - told_before)
 
-    def _settle_whole(self, batch: Batch, results: list[WriteResult], start: int, stop: int) -> None:
-        """Give the rows of a whole batch their own good answers."""
+    def _settle_stored(self, batch: Batch, results: list[WriteResult], start: int, stop: int) -> None:
+        """Give the rows from ``start`` up to ``stop`` their own good answers."""
         if self._is_whole(batch):
             cast("Stretch", batch.waiters).set_results(results)
             self._end_whole(batch, fates_of(results))
-        else:
-            # Somebody has looked at one of them since: a deadline has passed, say.
+        elif batch.records or batch.early:
+            # Of some of them something is remembered, or a deadline has passed: to be looked at one by one.
             self._settle_each(batch, results, start, stop)
+        else:
+            told = results[start:stop]
+            set_results(batch.waiters[start:stop], told)
+            for fate, rows in fates_of(told).items():
+                batch.epoch.add(fate, rows)
+            self._release_rows(batch, start, stop)
 
     def _end_whole(self, batch: Batch, fates: dict[str, int]) -> None:
         """Count a whole batch, and let those behind its rows go."""

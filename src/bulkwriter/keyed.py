@@ -119,6 +119,12 @@ class KeyedDispatcher(Dispatcher[Any]):
                 return
         super()._enter_parcel(parcel)
 
+    def _claims(self, plan: Plan, row: Any) -> bool:
+        """Whether a row may go, since no other of its key is on its way; then the key is claimed for it."""
+        assert self._order is not None
+        key = self._backend.row_key(plan, row)
+        return key is None or self._order.claim(key)
+
     def _stand_in_line(self, key: Hashable, parcel: Parcel) -> None:
         """Let a row wait for another of its key; its place in the queue is taken all the same."""
         assert self._order is not None
@@ -156,6 +162,12 @@ class KeyedDispatcher(Dispatcher[Any]):
         key = self._backend.row_key(plan, row)
         if key is not None and self._order.release(key):
             self._let_next_go(key)
+
+    def _release_rows(self, batch: Batch, start: int, stop: int) -> None:
+        """The rows of a batch from ``start`` up to ``stop`` have met their fates."""
+        if self._order is not None:
+            for row in batch.items[start:stop]:
+                self._release_key(batch.lane, row)
 
     def _release_keys(self, keys: Sequence[Hashable | None]) -> None:
         """The rows of a whole batch have met their fates."""

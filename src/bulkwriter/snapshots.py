@@ -39,10 +39,12 @@ def taken(column: str, value: Any) -> Any:
     Raises:
         InvalidValueError: The value can be changed, and cannot be copied.
     """
-    if type(value) in IMMUTABLE:
+    kind = type(value)
+    if kind in IMMUTABLE:
         return value
     try:
-        return LEFT_OUT if _is_left_out(value) else _frozen(value)
+        # JSON stands for itself.
+        return LEFT_OUT if kind is not list and kind is not dict and _is_left_out(value) else _frozen(value)
     except Exception as error:
         message = f"the value of column {column!r} can be changed later and cannot be copied: {type_name(type(value))}"
         raise InvalidValueError(message, column_name=column) from error

@@ -298,7 +298,7 @@ class BulkWriter(ManyRows, Generic[RowT]):
         future: asyncio.Future[WriteResult] = self._loop.create_future()
         epoch = self._epoch
         epoch.accepted += 1
-        if refusal is None and timeout is None and self._order is None:
+        if refusal is None and timeout is None and (self._order is None or self._claims(plan, item)):
             self._put(item, future, plan, size, epoch)
             return future
         parcel = Parcel(item, future, plan, size, epoch)

@@ -30,6 +30,9 @@ DEEPEST: Final = 31
 
 _EASY: Final = 10**18
 
+_TEXT: Final = {str}
+_BETWEEN_TEXTS: Final = '},{"S":'
+
 LONGEST_NAME: Final = 65_535
 """Bytes of an attribute's name."""
 
@@ -156,6 +159,9 @@ def _base64(value: Any) -> str:
 
 def _list(values: Any, depth: int) -> str:
     _check_depth(depth)
+    # Nearly every list there is: of text alone, as tags are, which is encoded without a call for each.
+    if type(values) is list and set(map(type, values)) == _TEXT:
+        return f'{{"L":[{{"S":{_BETWEEN_TEXTS.join(map(quoted, values))}}}]}}'
     texts: list[str] = []
     try:
         for value in values:

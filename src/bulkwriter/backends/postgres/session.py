@@ -97,6 +97,8 @@ class Session:
         When this returns, it is committed.
         """
         self.is_at_rest = False
+        if sql not in self._statements:
+            await self._prepare(sql)
         transaction.is_ending = True
         try:
             await self._fetch(ahead.command(before), sql, values)
