@@ -171,8 +171,8 @@ TRUTH = (
         "a row that the caller changes afterwards is stored changed",
         (
             "snapshots.py",
-            "        return LEFT_OUT if _is_left_out(value) else _frozen(value)",
-            "        return LEFT_OUT if _is_left_out(value) else value",
+            " and _is_left_out(value) else _frozen(value)",
+            " and _is_left_out(value) else value",
         ),
         tests=("tests/test_rows.py", *_CONFORMANCE),
     ),
@@ -208,7 +208,7 @@ SERVERS = (
         "PostgreSQL: a batch whose COMMIT was lost is tried again",
         (
             "backends/postgres/progress.py",
-            '        return getattr(error, "severity_en", None) != "ERROR"',
+            "        return not errors.is_undoing(error)",
             "        return False",
         ),
         tests=("integration/test_postgres_truth.py", "-k", "TestTheWire"),
