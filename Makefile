@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 IN = $(PYTHON) -m tools.environments
+# What is measured is the newest Python here, as one would deploy it, unless somebody names another.
+GIVEN = $(if $(filter file,$(origin PYTHON)),,$(PYTHON))
 
 # What is handed on: make test ARGS="--python 3.12 --loop uvloop -k cancel", make demo ARGS="--rows 10000"
 ARGS ?=
@@ -64,7 +66,7 @@ docs: ## Build the reference of the interface into build/docs/
 	@$(IN) docs pdoc --docformat google --output-directory build/docs $(DOCUMENTED)
 
 bench: ## Measure side by side with the raw driver and with peers (BENCH=core, sqlite, sqlalchemy, postgres, mysql, dynamodb or imports)
-	@$(IN) bench python -m benchmarks.$(BENCH) --size $(SIZE) $(ARGS)
+	@$(or $(GIVEN),$(shell $(PYTHON) -m tools.interpreters)) -m tools.environments bench python -m benchmarks.$(BENCH) --size $(SIZE) $(ARGS)
 
 clean: ## Remove the environments and every cache
 	rm -rf .venvs .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -1,4 +1,7 @@
-"""Finds the Pythons of this machine that the project supports: on the PATH, and where pyenv and uv keep theirs."""
+"""Finds the Pythons of this machine that the project supports: on the PATH, and where pyenv and uv keep theirs.
+
+``python3 -m tools.interpreters`` prints the newest of them.
+"""
 
 from __future__ import annotations
 
@@ -95,3 +98,7 @@ def _probe(path: Path) -> Interpreter | None:
     if tuple(version[:2]) < OLDEST or implementation != "cpython" or not has_gil:
         return None
     return Interpreter(tuple(version), path)
+
+
+if __name__ == "__main__":
+    print((interpreters() or [default_interpreter()])[-1].path)
