@@ -159,7 +159,7 @@ class TestTheWire:
             assert wire.turns - before == 5
         check_stored(await stored(table), [0, 1, 2, 3, 4, 5])
 
-    async def test_a_row_alone_that_comes_to_nothing_is_not_in_the_ledger(self, table: Scratch) -> None:
+    async def test_a_row_alone_with_a_ledger_that_comes_to_nothing_is_told_as_what_it_is(self, table: Scratch) -> None:
         """Refused at once, at the end of its transaction, by a trigger of which nobody knew, and by its driver."""
         await table.execute(
             "CREATE TABLE p (id int PRIMARY KEY);"
@@ -183,7 +183,7 @@ class TestTheWire:
         refused = ["UniqueViolation", "CheckViolation", "ForeignKeyViolation", "InvalidValue"]
         assert told(heard) == ["inserted", *refused, "inserted", "CheckViolation", "inserted"]
         check_stored(await stored(table), [1, 4, 6])
-        # Of rows that were found to be bad, the careful way has an entry: it says so.
+        # One for each: of a row that turned out to be bad, the entry of the quick way was undone with it.
         entries = await table.fetch("SELECT answers FROM bulkwriter_ledger ORDER BY written_at")
         assert len(entries) == len(heard)
 

@@ -43,7 +43,7 @@ def taken(column: str, value: Any) -> Any:
     if kind in IMMUTABLE:
         return value
     try:
-        # JSON stands for itself.
+        # What JSON is made of never stands for no value; to ask takes longer than to copy a short list.
         return LEFT_OUT if kind is not list and kind is not dict and _is_left_out(value) else _frozen(value)
     except Exception as error:
         message = f"the value of column {column!r} can be changed later and cannot be copied: {type_name(type(value))}"

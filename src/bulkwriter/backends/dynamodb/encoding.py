@@ -159,7 +159,7 @@ def _base64(value: Any) -> str:
 
 def _list(values: Any, depth: int) -> str:
     _check_depth(depth)
-    # Nearly every list there is: of text alone, as tags are, which is encoded without a call for each.
+    # Of text alone, as tags are: encoded without a call of Python's for each.
     if type(values) is list and set(map(type, values)) == _TEXT:
         return f'{{"L":[{{"S":{_BETWEEN_TEXTS.join(map(quoted, values))}}}]}}'
     texts: list[str] = []

@@ -97,6 +97,11 @@ class Pool(Protocol):
         """Give a connection back."""
 
 
+def is_unsendable(error: BaseException) -> bool:
+    """Whether asyncpg refused to send a value: its own ``DataError``, which has the name of a server's in public."""
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+
+
 def is_of_another_loop(pool: Pool) -> bool:
     """Whether a pool was made on another event loop than this one. It does not say so itself, and would break down."""
     loop = getattr(pool, "_loop", None)

@@ -106,9 +106,9 @@ class Session:
             # By an error it is undone, and over.
             self.is_at_rest = is_undoing(error)
             raise
-        except ValueError:
-            # asyncpg's, of a value that it cannot send; the Sync that would commit comes behind the values.
-            transaction.is_ending = False
+        except driver.CLIENT_ERRORS as error:
+            # The Sync that would commit comes behind the values. Any other error leaves open what has been sent.
+            transaction.is_ending = not driver.is_unsendable(error)
             raise
         self.is_at_rest = True
 
