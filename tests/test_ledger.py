@@ -166,7 +166,7 @@ def test_an_identity_must_fit() -> None:
 
 def test_another_piece_of_work_under_the_same_identity_is_an_error() -> None:
     """Other rows, another table, other columns, another policy or operation; but not another order of columns."""
-    mine = Work(digest_of("t", "insert", ["a", "b"], "skip"), 3)
+    mine = Work(digest_of("t", "insert", ("a", "b"), "skip"), 3)
     answers = encode_answers(Uniform(INSERTED, 3))
     assert mine.digest == digest_of("t", "insert", ("b", "a"), "skip")
     entry = Entry("token", mine.digest, 3, answers)
@@ -176,10 +176,10 @@ def test_another_piece_of_work_under_the_same_identity_is_an_error() -> None:
         *(
             Work(digest_of(*what), 3)
             for what in (
-                ("u", "insert", ["a", "b"], "skip"),
-                ("t", "delete", ["a", "b"], "skip"),
-                ("t", "insert", ["a", "c"], "skip"),
-                ("t", "insert", ["a", "b"], "update"),
+                ("u", "insert", ("a", "b"), "skip"),
+                ("t", "delete", ("a", "b"), "skip"),
+                ("t", "insert", ("a", "c"), "skip"),
+                ("t", "insert", ("a", "b"), "update"),
             )
         ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import TYPE_CHECKING, Final
@@ -12,8 +13,6 @@ from bulkwriter.ledger.answers import decode_answers
 from bulkwriter.ledger.sql import LONGEST_IDENTITY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bulkwriter.contract import Operation, Reply
 
 PRUNED_AT_ONCE: Final = 1024
@@ -35,7 +34,8 @@ class Work:
     row_count: int
 
 
-def digest_of(table: str, operation: Operation, columns: Sequence[str], on_conflict: str) -> str:
+@functools.lru_cache(maxsize=256)
+def digest_of(table: str, operation: Operation, columns: tuple[str, ...], on_conflict: str) -> str:
     """Return a digest of what is done to which columns of which table; the order of the columns does not matter."""
     what = json.dumps([table, operation, sorted(columns), on_conflict if operation == "insert" else ""])
     return hashlib.sha256(what.encode()).hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,10 +67,20 @@ def command(sql: str) -> bytes:
     """Return the messages that run a command, without the Sync that would ask for the answer and end an error."""
     # Unnamed, without parameters: https://www.postgresql.org/docs/current/protocol-message-formats.html
     parse = b"\0" + sql.strip().encode() + b"\0" + struct.pack("!h", 0)
-    bind = b"\0\0" + struct.pack("!hhh", 0, 0, 0)
-    execute = b"\0" + struct.pack("!i", 0)
-    return _message(b"P", parse) + _message(b"B", bind) + _message(b"E", execute)
+    return _message(b"P", parse) + bound("", ())
+
+
+def bound(name: str, parameters: Sequence[str]) -> bytes:
+    """Return the messages that run a statement which was prepared under this name, with parameters as text."""
+    values = [text.encode() for text in parameters]
+    counted = [struct.pack("!i", len(value)) + value for value in values]
+    head = b"\0" + name.encode() + b"\0" + struct.pack("!hh", 0, len(values))
+    return _message(b"B", head + b"".join(counted) + struct.pack("!h", 0)) + _EXECUTE
 
 
 def _message(kind: bytes, payload: bytes) -> bytes:
     return kind + struct.pack("!i", 4 + len(payload)) + payload
+
+
+# The unnamed portal, to its end.
+_EXECUTE: Final = _message(b"E", b"\0" + struct.pack("!i", 0))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
 from bulkwriter.backends.postgres.driver import server_error
 from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, refuse
@@ -16,6 +17,8 @@ from bulkwriter.ledger import (
 from bulkwriter.sql import BookKeeping
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.options import Options
     from bulkwriter.contract import Attempt, Reply
@@ -33,6 +36,8 @@ class Book(BookKeeping):
         super().__init__(BACKEND, options)
         self._sql = statements("postgresql", options.ledger_table, schema=schema, style="numeric_dollar")
         self._name = self._sql.look_up.partition(" FROM ")[2].partition(" WHERE ")[0]
+        # Text and the number of a parameter, by turns.
+        self._pieces = re.split(r"\$(\d+)", self._sql.record)
 
     async def create(self, connection: Connection) -> None:
         """Make the ledger, if it is not there, and see that it can be written to.
@@ -72,14 +77,18 @@ class Book(BookKeeping):
         Raises:
             MisconfigurationError: A returned value cannot be kept.
         """
-        values: tuple[Any, ...] = self.recorded(attempt, reply)
-        sql = self._sql.record
-        for number, value in reversed(list(enumerate(values, 1))):
-            sql = sql.replace(f"${number}", str(value) if isinstance(value, int) else _parked(number), 1)
-        for number, value in enumerate(values, 1):
-            if not isinstance(value, int):
-                sql = sql.replace(_parked(number), literal(value), 1)
-        return sql
+        literals = [str(value) if isinstance(value, int) else literal(value) for value in self.recorded(attempt, reply)]
+        pieces = self._pieces.copy()
+        pieces[1::2] = [literals[int(number) - 1] for number in pieces[1::2]]
+        return "".join(pieces)
+
+    def entry(self, attempt: Attempt, reply: Reply) -> tuple[str, Sequence[str]]:
+        """Return the same as a statement to be prepared, and its parameters as text.
+
+        Raises:
+            MisconfigurationError: A returned value cannot be kept.
+        """
+        return self._sql.record, [str(value) for value in self.recorded(attempt, reply)]
 
     async def replace(self, connection: Connection, attempt: Attempt, reply: Reply, tombstone: Entry) -> None:
         """Write it in the place of a tombstone.
@@ -108,8 +117,3 @@ def _cause(error: RowRejectedError) -> Exception:
     """Return the server's error, as far as the ledger has kept what it said."""
     fields = {"message": error.detail, "constraint_name": error.constraint_name, "column_name": error.column_name}
     return server_error(error.sqlstate or "", fields)
-
-
-def _parked(number: int) -> str:
-    """Return what stands for a value until all numbers are gone: a value may look like one."""
-    return f"\0{number}\0"

@@ -86,6 +86,9 @@ class Statement(Protocol):
     async def fetch(self, *args: Any) -> list[Row]:
         """Return the rows of it."""
 
+    def get_name(self) -> str:
+        """Return the name under which the server knows it."""
+
 
 class Pool(Protocol):
     """A user's pool."""

@@ -90,18 +90,28 @@ class Session:
         self.is_at_rest = False
         return await self._fetch(ahead.beginning(with_settings), sql, values)
 
-    async def commit_at_once(self, transaction: Transaction, before: str, sql: str, values: Sequence[Any]) -> None:
-        """Run a command and a statement as a transaction, which ends with them, in one round trip.
+    async def commit_at_once(
+        self, transaction: Transaction, entry: tuple[str, Sequence[str]], sql: str, values: Sequence[Any]
+    ) -> None:
+        """Run two statements as a transaction, which ends with them, in one round trip.
 
         Only where ``sends_ahead``, and where it can be found out without the transaction's number what became of it.
         When this returns, it is committed.
+
+        Args:
+            transaction: The transaction.
+            entry: The first statement, and its parameters as text.
+            sql: The second.
+            values: Its parameters.
         """
         self.is_at_rest = False
-        if sql not in self._statements:
-            await self._prepare(sql)
+        first, parameters = entry
+        # Prepared, the server need not read and plan it again for every row.
+        before = await self._prepared(first)
+        await self._prepared(sql)
         transaction.is_ending = True
         try:
-            await self._fetch(ahead.command(before), sql, values)
+            await self._fetch(ahead.bound(before.get_name(), parameters), sql, values)
         except driver.ServerError as error:
             # By an error it is undone, and over.
             self.is_at_rest = is_undoing(error)
@@ -114,20 +124,22 @@ class Session:
 
     async def _fetch(self, before: bytes, sql: str, values: Sequence[Any]) -> list[Row]:
         """Return the rows of a statement in front of which something else travels."""
-        statement = self._statements.get(sql) or await self._prepare(sql)
+        statement = await self._prepared(sql)
         try:
             return await ahead.fetch(self.connection, before, statement, values)
         except driver.ServerError as error:
             if not (code_of(error) or "").startswith(_OF_A_ROW):
-                # It may be the statement that is out of date.
-                self._statements.pop(sql, None)
+                # It may be a statement that is out of date.
+                self._statements.clear()
             raise
 
-    async def _prepare(self, sql: str) -> Statement:
-        """Prepare a statement, and keep it."""
-        if len(self._statements) >= _MOST_STATEMENTS:
-            self._statements.clear()
-        statement = self._statements[sql] = await self.connection.prepare(sql)
+    async def _prepared(self, sql: str) -> Statement:
+        """Return a statement that is prepared, and keep it."""
+        statement = self._statements.get(sql)
+        if statement is None:
+            if len(self._statements) >= _MOST_STATEMENTS:
+                self._statements.clear()
+            statement = self._statements[sql] = await self.connection.prepare(sql)
         return statement
 
     async def begin_with_copy(

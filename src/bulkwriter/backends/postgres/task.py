@@ -81,7 +81,7 @@ class Task:
         assert transaction is not None
         assert book is not None
         await book.prune(self.session.connection)
-        entry = book.record(self.attempt, self.progress.reply())
+        entry = book.entry(self.attempt, self.progress.reply())
         await self.session.commit_at_once(transaction, entry, sql, values)
         self.progress.commit()
 
