@@ -38,7 +38,7 @@ SHAPES = {"narrow": (raw.NARROW, raw.narrow_row), "wide": (raw.WIDE, raw.wide_ro
 
 def many(size: Size) -> Iterator[Section]:
     """Compare ``insert_many`` with COPY by hand, on one, two and four connections."""
-    rows = size.pick(tiny=1000, full=50_000)
+    rows = size.pick(tiny=1000, full=100_000)
     with raw.server_url() as url:
         for shape, (table, row) in SHAPES.items():
             dicts = [row(number) for number in range(rows)]

@@ -321,7 +321,8 @@ class Uuid(Kind):
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("16s", 16)
     # Of the class that has always 16 of them: struct would cut off in silence what is longer, and fill up the rest.
-    fast: str | None = "({v} if type({v}) is UUID else {canonical}({v})).bytes"
+    # Its own ``bytes`` is a call of Python.
+    fast: str | None = "({v} if type({v}) is UUID else {canonical}({v})).int.to_bytes(16)"
 
     def canonical(self, value: Any) -> uuid.UUID:
         if type(value) is uuid.UUID:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bulkwriter.backends.postgres import binary, errors, parameters
 from bulkwriter.backends.postgres.driver import ServerError
 from bulkwriter.backends.postgres.session import ARRAYS_WITH_NULL
+from bulkwriter.backends.postgres.turn import Turn
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UPDATED, Outcome, WriteResult
 
 if TYPE_CHECKING:
@@ -110,12 +111,12 @@ class Writing:
     async def _encoded(self, encoder: Encoder) -> AsyncIterator[bytes]:
         """Encode the rows in stretches, and let others run in between."""
         step = most = max(1, _VALUES_A_STRETCH // len(self._statements.names))
+        turn = Turn(self._parts.encoding)
         data = binary.HEADER
         start = 0
         while start < len(self._rows):
             stop = min(start + step, len(self._rows))
-            # One batch at a time, in a turn of the loop each: those of all connections in one turn would be too long.
-            async with self._parts.encoding:
+            async with turn:
                 data += encoder.encode(self._rows[start:stop], start, self._unfit)
                 await asyncio.sleep(0)
             yield data
