@@ -128,11 +128,12 @@ def lone(size: Size) -> Iterator[Section]:
     with raw.server_url() as url:
         cases = [
             _case("prepared INSERT", url, raw.NARROW, _prepared(url, rows)),
+            _case("in a transaction, provable", url, raw.NARROW, _provable(url, rows)),
             _case("insert", url, raw.NARROW, _alone(url, rows)),
             _case("insert, ledger", url, raw.NARROW, _alone(url, rows, ledger=True)),
         ]
         measured = interleaved(cases, size.rounds)
-        section = compared(measured, {"prepared": "prepared INSERT"}, "row")
+        section = compared(measured, {"prepared": "prepared INSERT", "provable": "in a transaction, provable"}, "row")
         section.title = "One caller alone, the next row after the answer to the last"
         for name, most in (("insert", 140.0), ("insert, ledger", 140.0)):
             above = _microseconds(measured[name]) - _microseconds(measured["prepared INSERT"])
@@ -258,6 +259,22 @@ def _prepared(url: str, rows: int) -> Work:
             with Stopwatch() as watch:
                 for number in range(rows):
                     await statement.fetch(*raw.narrow_row(number).values())
+        return watch.sample(rows)
+
+    return work
+
+
+def _provable(url: str, rows: int) -> Work:
+    """Insert rows whose fate could be found out if the connection were lost, each in a transaction that is numbered."""
+
+    async def work() -> Sample:
+        async with raw.connected(url) as connection:
+            insert = "INSERT INTO events VALUES ($1, $2, $3, $4, $5) RETURNING pg_current_xact_id()::text"
+            statement = await connection.prepare(insert)
+            with Stopwatch() as watch:
+                for number in range(rows):
+                    async with connection.transaction():
+                        await statement.fetchval(*raw.narrow_row(number).values())
         return watch.sample(rows)
 
     return work

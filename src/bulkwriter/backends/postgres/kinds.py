@@ -184,6 +184,8 @@ class Floating(Kind):
         self._struct = struct.Struct(f">{code}")
 
     def canonical(self, value: Any) -> float:
+        if value.__class__ is float and self.parameter == "float8":
+            return value
         if isinstance(value, str | bytes):
             message = f"a floating-point column takes no {texts.kind_of(value)}"
             raise UnfitError(message)
