@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bulkwriter.contract import NotApplied, Uniform
 from bulkwriter.errors import BackendUnavailableError, RowRejectedError, ThrottledError
@@ -51,7 +51,9 @@ class Pace:
 
     def note(self, reply: Uniform | list[Answer], now: float) -> None:
         """Learn from what became of a batch, at this time of the loop's clock."""
-        answers: list[Answer] = [] if isinstance(reply, Uniform) else reply
+        # Of a batch that went well there is nothing to look at.
+        is_good = isinstance(reply, Uniform) or set(map(type, reply)) == {WriteResult}
+        answers: list[Answer] = [] if is_good else cast("list[Answer]", reply)
         held = [answer.wait for answer in answers if isinstance(answer, NotApplied) and not answer.was_tried]
         if held:
             if now >= self._held_until:

@@ -101,13 +101,13 @@ def moments(values: Sequence[dt.datetime]) -> list[str]:
     In half the time of ``isoformat``: many are of the same day, and days have the same minutes.
     """
     days, (minutes, seconds) = _Days(), _clock()
-    texts = []
-    for value in values:
-        since = value - _EPOCH
-        second, microsecond = since.seconds, since.microseconds
-        fraction = f".{microsecond:06}" if microsecond else ""
-        texts.append(f"{days[since.days]}{minutes[second // 60]}{seconds[second % 60]}{fraction}Z")
-    return texts
+    return [
+        f"{days[(since := value - _EPOCH).days]}{minutes[(second := since.seconds) // 60]}{seconds[second % 60]}Z"
+        if not (fraction := value.microsecond)
+        else f"{days[(since := value - _EPOCH).days]}{minutes[(second := since.seconds) // 60]}{seconds[second % 60]}"
+        f".{fraction:06}Z"
+        for value in values
+    ]
 
 
 class _Days(dict[int, str]):

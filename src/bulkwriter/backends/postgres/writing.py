@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.postgres import binary, errors, parameters
 from bulkwriter.backends.postgres.driver import ServerError
+from bulkwriter.backends.postgres.lookahead import Lookahead
 from bulkwriter.backends.postgres.session import ARRAYS_WITH_NULL
 from bulkwriter.backends.postgres.turn import Turn
 from bulkwriter.results import DELETED, INSERTED, SKIPPED, STORED, UNCHANGED, UPDATED, Outcome, WriteResult
@@ -173,8 +174,10 @@ class Writing:
         self._progress.enter()
         by_key = is_sorted and statements.on_conflict != "error" and statements.is_told_by_key
         sql = statements.insert_by_key if by_key else statements.insert(is_sorted=is_sorted)
-        for arrays, indexes in self._stretches():
+        stretches = self._stretches()
+        for arrays, indexes in stretches:
             if indexes:
+                stretches.look()
                 rows = await self._session.fetch(sql, arrays, ARRAYS_WITH_NULL)
                 (self._note_by_key if by_key else self._note)(rows, indexes, verdicts)
 
@@ -182,9 +185,12 @@ class Writing:
         """Insert rows that all hear the same."""
         self._progress.enter()
         sql = self._statements.insert(is_sorted=True)
-        for arrays, indexes in self._stretches():
-            if indexes and await self._inserted(sql, arrays, ARRAYS_WITH_NULL) != len(indexes):
-                raise NeedsCareError
+        stretches = self._stretches()
+        for arrays, indexes in stretches:
+            if indexes:
+                stretches.look()
+                if await self._inserted(sql, arrays, ARRAYS_WITH_NULL) != len(indexes):
+                    raise NeedsCareError
 
     async def _insert_one(self) -> bool:
         """Insert a row that is alone, without arrays: the server is through with it in two thirds of the time.
@@ -316,11 +322,15 @@ class Writing:
         if self._session.is_at_rest:
             await self._session.begin(self._statements.settings)
 
-    def _stretches(self, make: Callable[..., tuple[list[Any], Sequence[int]]] = parameters.arrays) -> Any:
+    def _stretches(
+        self, make: Callable[..., tuple[list[Any], Sequence[int]]] = parameters.arrays
+    ) -> Lookahead[tuple[list[Any], Sequence[int]]]:
+        """Return what to send with each statement, and the indexes of the rows in it."""
         step = max(1, _VALUES_A_STATEMENT // len(self._statements.names))
-        for start in range(0, len(self._rows), step):
-            stop = start + step
-            yield make(self._statements, self._rows[start:stop], self._indexes[start:stop], self._unfit)
+        return Lookahead(
+            make(self._statements, self._rows[start : start + step], self._indexes[start : start + step], self._unfit)
+            for start in range(0, len(self._rows), step)
+        )
 
     # -- COMMIT
 
