@@ -10,14 +10,17 @@ import aiohttp
 import pytest
 
 from integration.dynamodb import Chances, FakeDynamoDB, FaultProxy, forward_to
+from integration.dynamodb.http import HttpServer
 from integration.dynamodb.proxy import KINDS
 from integration.eventually import eventually
 from integration.servers.dynamodb_providers import provide_dynamodb
 from integration.servers.dynamodb_scratch import DynamoDBScratch, RefusedError, dynamodb_scratch
+from integration.servers.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from integration.dynamodb.http import Answer, Request
     from integration.servers.registry import Servers
 
 ROWS = [{"id": {"S": str(number)}} for number in range(20)]
@@ -131,3 +134,26 @@ async def test_everything_happens_by_chance_as_well(proxied: tuple[FaultProxy, D
     # client that does not retry believes.
     good = {"corrupted", "slow", "unprocessed"}
     assert 20 <= succeeded <= 150 - sum(proxy.happened[kind] for kind in KINDS if kind not in good)
+
+
+class CuttingServer(HttpServer):
+    """Cuts every connection as soon as it is made."""
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super()._accept(reader, writer)
+        for task in self._tasks:
+            task.cancel()
+
+
+async def test_a_connection_that_is_cut_before_it_is_served_is_closed() -> None:
+    """Else its client would wait for ever, and the garbage collector would find it in the middle of another test."""
+
+    async def never(_: Request) -> Answer | None:
+        raise AssertionError
+
+    async with CuttingServer(never) as server:
+        reader, writer = await asyncio.open_connection(LOOPBACK, server.port)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
