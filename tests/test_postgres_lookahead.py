@@ -72,3 +72,12 @@ async def test_what_is_asked_for_before_its_turn_is_made_once() -> None:
     assert list(pieces) == [1, 2, 3]
     await asyncio.sleep(0)
     assert made == [0, 1, 2, 3]
+
+
+async def test_order_stays_however_often_one_looks_ahead() -> None:
+    """Also twice before the next is asked for."""
+    pieces = Lookahead(noted([]))
+    for _ in range(2):
+        pieces.look()
+        await asyncio.sleep(0)
+    assert list(pieces) == list(range(PIECES))

@@ -66,12 +66,10 @@ class Kind:
         is_text: Whether a common value is text that travels as it is.
         has_array_text: Whether an array of ``parameter`` travels as text: joined here, it takes half of asyncpg's time,
             and no more of the server's. Not where text would be longer, or rounded otherwise.
-        is_bare: Whether its text needs no quotes in an array: it is never empty, and has none of an array's own signs.
     """
 
     parameter: str = "text"
     has_array_text: bool = True
-    is_bare: bool = False
     has_binary: bool = False
     fast: str | None = None
     is_fixed: tuple[str, int] | None = None
@@ -132,7 +130,6 @@ def _all(convert: Callable[[Any], str], values: list[Any]) -> list[Any]:
 class Integer(Kind):
     """Whole numbers of some bytes."""
 
-    is_bare: bool = True
     has_binary: bool = True
 
     def __init__(self, width: int) -> None:
@@ -174,7 +171,6 @@ class Integer(Kind):
 class Floating(Kind):
     """Binary floating-point numbers."""
 
-    is_bare: bool = True
     has_binary: bool = True
 
     def __init__(self, width: int) -> None:
@@ -188,7 +184,8 @@ class Floating(Kind):
         self._struct = struct.Struct(f">{code}")
 
     def canonical(self, value: Any) -> float:
-        if value.__class__ is float and self.parameter == "float8":
+        # By its type: what only says that it is a float has a text of its own.
+        if type(value) is float and self.parameter == "float8":
             return value
         if isinstance(value, str | bytes):
             message = f"a floating-point column takes no {texts.kind_of(value)}"
@@ -225,7 +222,6 @@ class Boolean(Kind):
     """True and false."""
 
     parameter: str = "bool"
-    is_bare: bool = True
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("?", 1)
     fast: str | None = "({v} if {v}.__class__ is bool else refuse({v}))"
@@ -325,7 +321,6 @@ class Bytes(Kind):
 class Uuid(Kind):
     """Universally unique identifiers."""
 
-    is_bare: bool = True
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("16s", 16)
     # Of the class that has always 16 of them: struct would cut off in silence what is longer, and fill up the rest.
@@ -354,7 +349,6 @@ class Uuid(Kind):
 class Date(Kind):
     """Days."""
 
-    is_bare: bool = True
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("i", 4)
     fast: str | None = f"({{v}}.toordinal() - {binary.EPOCH_DAY} if {{v}}.__class__ is date else refuse({{v}}))"
@@ -388,7 +382,6 @@ _zone_of = operator.attrgetter("tzinfo")
 class Moment(Kind):
     """Timestamps with time zone: moments in time."""
 
-    is_bare: bool = True
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("q", 8)
     # A naive datetime cannot be subtracted from one with a time zone, nor the other way round: it is refused for free.
@@ -424,7 +417,6 @@ class Moment(Kind):
 class Timestamp(Kind):
     """Timestamps without time zone."""
 
-    is_bare: bool = True
     has_binary: bool = True
     is_fixed: tuple[str, int] | None = ("q", 8)
     fast: str | None = _MICROSECONDS % "NAIVE_EPOCH"

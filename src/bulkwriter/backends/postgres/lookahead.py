@@ -35,7 +35,7 @@ class Lookahead(Generic[T]):
         if self._failure is not None:
             # Asked once more, what made them would say that there are no more: and rows would be left out in silence.
             raise self._failure
-        return self._made.pop() if self._made else next(self._items)
+        return self._made.pop(0) if self._made else next(self._items)
 
     def look(self) -> None:
         """Have the next item made in the next turn of the loop: what is sent in this one is on its way by then."""

@@ -37,7 +37,7 @@ def arrays(
     kinds = statements.kinds
     senders = [_as_text(kind) if kind.has_array_text else _sender(kind) for kind in kinds]
     made, sent = _columns(statements, rows, indexes, unfit, senders)
-    return [_sent_array(kind, values) for kind, values in zip(kinds, made, strict=True)], sent
+    return [_array_text(c) if kind.has_array_text else c for kind, c in zip(kinds, made, strict=True)], sent
 
 
 def empty_arrays(statements: Statements) -> list[Any]:
@@ -70,17 +70,6 @@ def array_texts(
     """Return an array of texts for each column, as PostgreSQL writes it, whatever the column's type."""
     made, sent = _columns(statements, rows, indexes, unfit, [_as_text(kind) for kind in statements.kinds])
     return list(map(_array_text, made)), sent
-
-
-def _sent_array(kind: Kind, values: list[Any]) -> Any:
-    if not kind.has_array_text:
-        return values
-    return _bare_array_text(values) if kind.is_bare else _array_text(values)
-
-
-def _bare_array_text(values: list[str | None]) -> str:
-    named = ["NULL" if value is None else value for value in values] if None in values else values
-    return "{" + ",".join(named) + "}"  # type: ignore[arg-type]
 
 
 def _array_text(values: list[str | None]) -> str:

@@ -107,11 +107,12 @@ class Session:
         self.is_at_rest = False
         first, parameters = entry
         # Prepared, the server need not read and plan it again for every row.
-        before = await self._prepared(first)
+        prepared = await self._prepared(first)
         await self._prepared(sql)
+        before = ahead.bound(prepared.get_name(), parameters)
         transaction.is_ending = True
         try:
-            await self._fetch(ahead.bound(before.get_name(), parameters), sql, values)
+            await self._fetch(before, sql, values)
         except driver.ServerError as error:
             # By an error it is undone, and over.
             self.is_at_rest = is_undoing(error)

@@ -102,10 +102,8 @@ def moments(values: Sequence[dt.datetime]) -> list[str]:
     """
     days, (minutes, seconds) = _Days(), _clock()
     return [
-        f"{days[(since := value - _EPOCH).days]}{minutes[(second := since.seconds) // 60]}{seconds[second % 60]}Z"
-        if not (fraction := value.microsecond)
-        else f"{days[(since := value - _EPOCH).days]}{minutes[(second := since.seconds) // 60]}{seconds[second % 60]}"
-        f".{fraction:06}Z"
+        f"{days[(since := value - _EPOCH).days]}{minutes[(second := since.seconds) // 60]}{seconds[second % 60]}"
+        f"{f'.{since.microseconds:06}' if since.microseconds else ''}Z"
         for value in values
     ]
 
