@@ -23,7 +23,7 @@ class SplitDay(dt.date):
 class SplitFloat:
     """No float, for all that it says so."""
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         """Lie."""
         return float
