@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 from bulkwriter.backends.dynamodb import DynamoDBBackend, driver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 REGION = "eu-central-1"
 
@@ -41,6 +41,20 @@ async def client_to(endpoint_url: str) -> AsyncIterator[Any]:
     # Without TLS there is no certificate to verify, and to read those of all authorities takes longer than most tests.
     async with driver.new_client(session(), endpoint_url=endpoint_url, config=config, verify=False) as client:
         yield client
+
+
+@contextlib.contextmanager
+def looked_at(client: Any) -> Iterator[None]:
+    """Have somebody look at what a client sends: so it does that over its own connections, meanwhile."""
+    client.meta.events.register("before-send", _look, unique_id="tests")
+    try:
+        yield
+    finally:
+        client.meta.events.unregister("before-send", _look, unique_id="tests")
+
+
+def _look(**_: Any) -> None:
+    pass
 
 
 @contextlib.asynccontextmanager

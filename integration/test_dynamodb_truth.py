@@ -33,7 +33,7 @@ from bulkwriter.testing.conformance.told import Telling, assert_told_equals_stor
 from integration.attempts import told
 from integration.dynamodb import Chances, FakeDynamoDB, FaultProxy, forward_to
 from integration.dynamodb.proxy import KINDS
-from integration.dynamodb_tables import client_to, session
+from integration.dynamodb_tables import client_to, looked_at, session
 from integration.eventually import eventually
 from integration.servers.dynamodb_providers import provide_dynamodb
 from integration.servers.dynamodb_scratch import dynamodb_scratch
@@ -182,11 +182,13 @@ async def _run(stage: Stage, seed: int) -> None:
     table = await stage.scratch.create()
     retry = chance.choice([QUICK, QUICK, HASTY])
     options: dict[str, Any] = {"concurrency": chance.choice([1, 3, 16]), "max_batch_size": chance.choice([1, 3, 25])}
+    over_its_own = stage.transport == "client" and seed % 4 == 0
     try:
-        async with writing(stage, table, retry=retry, on_conflict=on_conflict, **options) as writer:
-            stage.proxy.chances = _drawn_chances(chance)
-            tellings = await _tell(writer, chance, on_conflict)
-            assert writer.statistics().is_balanced
+        with looked_at(stage.client) if over_its_own else contextlib.nullcontext():
+            async with writing(stage, table, retry=retry, on_conflict=on_conflict, **options) as writer:
+                stage.proxy.chances = _drawn_chances(chance)
+                tellings = await _tell(writer, chance, on_conflict)
+                assert writer.statistics().is_balanced
         stage.proxy.chances = Chances()
         stored = await stage.scratch.rows(table)
         assert_told_equals_stored(tellings, stored, replace_row)

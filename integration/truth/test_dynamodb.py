@@ -5,6 +5,7 @@ A short run by default; ``make soak SECONDS=600`` makes a long one, which must h
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from bulkwriter.testing.conformance import MismatchError
 from bulkwriter.testing.conformance.told import assert_told_equals_stored, replace_row
 from integration.attempts import told
 from integration.dynamodb import forward_to
-from integration.dynamodb_tables import client_to
+from integration.dynamodb_tables import client_to, looked_at
 from integration.truth.dynamodb import KINDS, DynamoDBArena, DynamoDBCallers, DynamoDBTrouble, WireProxy
 from integration.truth.runs import ENDINGS, POLICIES, Figures, _live_through
 from integration.truth.test_truth import LONG, OFTEN, SECONDS, SEED
@@ -85,21 +86,23 @@ async def _run_once(arena: DynamoDBArena, seed: int, figures: Figures) -> None:
     ways: dict[str, Any] = {"on_conflict": on_conflict, "transport": chance.choice(["client", "direct"])}
     if on_conflict != "update" and chance.random() < 1 / 2:
         ways["write_token"] = "mark"  # noqa: S105 - a name
+    over_its_own = ways["transport"] == "client" and chance.random() < 1 / 2
     table = await arena.scratch.create(partition="id:N")
     backend = DynamoDBBackend(arena.client, table, **ways)
     try:
-        async with BulkWriter[Any](backend, retry=PATIENT if is_patient else HASTY, **options) as writer:
-            assert backend.transport == ways["transport"]
-            callers = DynamoDBCallers(writer, on_conflict, chance)
-            trouble = DynamoDBTrouble(arena, chance, figures.hits)
-            await _live_through(callers, trouble, writer, min(LONGER, SECONDS), ending)
+        with looked_at(arena.client) if over_its_own else contextlib.nullcontext():
+            async with BulkWriter[Any](backend, retry=PATIENT if is_patient else HASTY, **options) as writer:
+                assert backend.transport == ways["transport"]
+                callers = DynamoDBCallers(writer, on_conflict, chance)
+                trouble = DynamoDBTrouble(arena, chance, figures.hits)
+                await _live_through(callers, trouble, writer, min(LONGER, SECONDS), ending)
         assert writer.statistics().is_balanced
         stored = [{name: value for name, value in row.items() if name != "mark"} for row in await _rows(arena, table)]
         assert_told_equals_stored(callers.tellings, stored, replace_row)
         if is_patient and ending != "stopped by force" and (on_conflict != "error" or "write_token" in ways):
             _check_nothing_is_unknown(callers.tellings)
     except BaseException as error:
-        error.add_note(f"seed {seed}: {ways}, patient={is_patient}, {ending}, {options}")
+        error.add_note(f"seed {seed}: {ways}, {over_its_own=}, patient={is_patient}, {ending}, {options}")
         raise
     await arena.scratch.call("DeleteTable", TableName=table)
     figures.runs += 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import types
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bulkwriter.backends.dynamodb import driver
+from bulkwriter.backends.dynamodb.origins import is_own, module_of
 from bulkwriter.backends.dynamodb.sending import OPERATIONS
 from bulkwriter.backends.dynamodb.signing import Signing
 
@@ -30,11 +30,6 @@ _EVENTS: Final = (
     "after-call-error",
 )
 """All that a client sends out of one call."""
-
-_OWN: Final = frozenset({"aioboto3", "aiobotocore", "boto3", "botocore", "bulkwriter"})
-_LIVELY: Final = frozenset({"adaptive", "discovery", "stub"})
-"""Modules of botocore's whose handlers do more than what is done here as well, or is not needed: they hold requests
-back, send them to another place, or answer them in a test."""
 
 _METHODS: Final = ("batch_write_item", "put_item", "delete_item", "_make_api_call")
 
@@ -60,16 +55,20 @@ def bypassed_handlers(client: Client) -> str | None:
     if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
         return "in AWS Lambda the client names the trace that each request belongs to"
     for method in _METHODS:
-        if method in vars(client) or not _is_own(getattr(type(client), method)):
+        if method in vars(client) or not is_own(getattr(type(client), method)):
             return f"the client's {method} has been replaced"
-    for event in _EVENTS:
-        for operation in OPERATIONS:
-            handlers = driver.handlers_of(client, f"{event}.dynamodb.{operation}")
-            if handlers is None:
-                return "this version of botocore does not show who handles its events"
-            for handler in handlers:
-                if not _is_own(handler):
-                    return f"the client's event {event} is handled by {_module_of(handler)}"
+    return next(filter(None, (others_handling(client, event) for event in _EVENTS)), None)
+
+
+def others_handling(client: Client, event: str) -> str | None:
+    """Return who else handles an event of the requests that are made here; ``None`` if nobody does."""
+    for operation in OPERATIONS:
+        handlers = driver.handlers_of(client, f"{event}.dynamodb.{operation}")
+        if handlers is None:
+            return "this version of botocore does not show who handles its events"
+        for handler in handlers:
+            if not is_own(handler):
+                return f"the client's event {event} is handled by {module_of(handler)}"
     return None
 
 
@@ -98,17 +97,3 @@ def signing_of(example: Example) -> Signing:
         service=example.service,
         content_type=example.headers["Content-Type"],
     )
-
-
-def _is_own(handler: Any) -> bool:
-    package, *_, module = _module_of(handler).split(".")
-    return package in _OWN and module not in _LIVELY
-
-
-def _module_of(handler: Any) -> str:
-    """Return the module in which the code of a handler is."""
-    function = getattr(handler, "__func__", handler)
-    if isinstance(function, types.FunctionType):
-        # Of one that is wrapped around another, __module__ tells the other's.
-        return str(function.__globals__.get("__name__", ""))
-    return type(handler).__module__

@@ -31,6 +31,9 @@ class Connections:
         connect_timeout: Seconds that connecting may take.
         read_timeout: Seconds to wait for an answer, or for more of it.
         keeps_alive: Whether the system is to look whether idle connections are still there.
+
+    Attributes:
+        url: The endpoint.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Connections:
         keeps_alive: bool,
     ) -> None:
         parts = urlsplit(url)
-        self._url = url
+        self.url: str = url
         self._path = parts.path or "/"
         self._address = (str(parts.hostname), parts.port or (443 if context else 80))
         self._host = driver.host_of(url)
@@ -102,16 +105,16 @@ class Connections:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, self._url, self._read_timeout, self._all),
+                    lambda: _Connection(loop, self.url, self._read_timeout, self._all),
                     host,
                     port,
                     ssl=self._context,
                     server_hostname=host if self._context else None,
                 )
         except TimeoutError as error:
-            raise driver.connect_timeout(self._url, error) from error
+            raise driver.connect_timeout(self.url, error) from error
         except OSError as error:
-            raise driver.not_connected(self._url, error) from error
+            raise driver.not_connected(self.url, error) from error
         if self._keeps_alive:
             connection.keep_alive()
         return connection

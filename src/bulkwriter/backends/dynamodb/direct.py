@@ -71,11 +71,6 @@ class DirectSender:
         self._registrations = driver.registrations(client)
         self._is_plain = True
 
-    def close(self) -> None:
-        """Close what is not the client's."""
-        if self._own is not None:
-            self._own.close()
-
     async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
         """Send a request, and return its answer."""
         credentials = await self._example.credentials() if self._is_still_plain() else None

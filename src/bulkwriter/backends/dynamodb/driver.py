@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.client import AioBaseClient
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
@@ -15,8 +16,12 @@ from botocore import exceptions as boto
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
+from bulkwriter.backends.dynamodb.origins import is_own
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from bulkwriter.backends.dynamodb.http1 import Answer
 
 ServiceError: type[Exception] = boto.ClientError
 """Whatever DynamoDB answers with another status than 200."""
@@ -94,6 +99,15 @@ class Response(Protocol):
     status_code: int
     headers: Mapping[str, str]
     content: Awaitable[bytes]
+
+
+class Prepared(Protocol):
+    """A request that is signed."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str | bytes]
+    body: Any
 
 
 class HttpSession(Protocol):
@@ -180,6 +194,21 @@ def new_client(session: Any, **options: Any) -> Any:
     return create("dynamodb", **options)
 
 
+def introduction(session: Any) -> Mapping[str, str]:
+    """Return how a client of a session is to be configured that says who it is in its ``User-Agent``.
+
+    By itself it makes that header anew for each request, and twice, which takes a sixth of all its time. So it is made
+    here, by the session, without the long list of what the client was built with. Whoever has the client say something
+    of his own is left alone.
+    """
+    inner = session if isinstance(session, AioSession) else session._session  # noqa: SLF001 - aioboto3's way to it
+    given = inner.get_default_client_config()
+    if inner.get_config_variable("user_agent_appid") or (given and (given.user_agent or given.user_agent_appid)):
+        return {}
+    # What is said in addition, the client appends.
+    return {"user_agent": inner.user_agent().removesuffix(f" {inner.user_agent_extra}")}
+
+
 def config(**options: Any) -> Any:
     """Return the configuration of a client."""
     return AioConfig(**options)
@@ -247,12 +276,35 @@ def bad_answer(error: Exception) -> Exception:
     return told
 
 
+def has_own_timeout(request: Prepared) -> bool:
+    """Whether a request may take another time than those of its client."""
+    context: Mapping[str, Any] | None = getattr(request, "context", None)
+    return context is not None and context.get("read_timeout") is not None
+
+
+class _Content:
+    """What was read, to be read by a client."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def read(self) -> bytes:
+        """Return it."""
+        return self._content
+
+
+def response(url: str, answer: Answer) -> Response:
+    """Return an answer as a client's connections give it."""
+    told: Response = AioAWSResponse(url, answer.status, answer.headers, _Content(answer.content))
+    return told
+
+
 def usual_connections(client: Client, http_session: object, url: str) -> UsualConnections | None:
     """Return how a client connects; ``None`` if there is more to that than is usual, or it cannot be seen."""
     config = client.meta.config
     has_more = config.proxies or get_environ_proxies(url) or config.client_cert or vars(http_session).get("send")
     has_more = has_more or not set(config.connector_args or ()) <= {"keepalive_timeout"}
-    if has_more or type(http_session) is not AIOHTTPSession:
+    if has_more or type(http_session) is not AIOHTTPSession or not all(map(is_own, _sending_functions())):
         return None
     context = None
     if url.startswith("https:"):
@@ -263,6 +315,13 @@ def usual_connections(client: Client, http_session: object, url: str) -> UsualCo
             return None
         context = ssl.create_default_context(cafile=authorities)
     return UsualConnections(context, config.connect_timeout, config.read_timeout, bool(config.tcp_keepalive))
+
+
+def _sending_functions() -> tuple[Any, ...]:
+    """Return the functions with which a client sends, each of which tools replace that trace requests, or play them."""
+    session = aiohttp.ClientSession
+    # Each of them is called for each request, or sees to it that something is.
+    return AIOHTTPSession.send, session.__init__, session.request, session._request  # noqa: SLF001 - what is replaced
 
 
 def no_credentials() -> Exception:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.dynamodb import driver
 from bulkwriter.backends.dynamodb.bodies import Bodies
-from bulkwriter.backends.dynamodb.bypassing import what_is_bypassed
+from bulkwriter.backends.dynamodb.bypassing import others_handling, what_is_bypassed
+from bulkwriter.backends.dynamodb.carrying import Carrier
 from bulkwriter.backends.dynamodb.direct import DirectSender, connections_like
 from bulkwriter.backends.dynamodb.errors import refuse
 from bulkwriter.backends.dynamodb.example import watched
@@ -19,6 +20,7 @@ from bulkwriter.backends.dynamodb.target import Table, describe
 from bulkwriter.contract import Plan
 
 if TYPE_CHECKING:
+    from bulkwriter.backends.dynamodb.connections import Connections
     from bulkwriter.backends.dynamodb.driver import Client
     from bulkwriter.backends.dynamodb.example import Example
     from bulkwriter.backends.dynamodb.options import Options, Transport
@@ -79,26 +81,36 @@ class Parts:
         self.most_requests = driver.connections_of(client)
         self.connections = asyncio.Semaphore(self.most_requests)
         self.limit = CapacityLimit()
-        by_client = ClientSender(client, options.table, key)
+        connections = await self._connections(client, example)
+        carrier = None if connections is None else Carrier(client, connections)
+        by_client = ClientSender(client, options.table, key, carrier)
         self._own.callback(by_client.close)
-        self.sender = await self._sender(client, example, by_client)
+        self.sender = await self._sender(client, example, by_client, connections)
 
     async def close(self) -> None:
         """Close the client, unless it is the user's."""
         await self._own.aclose()
 
-    async def _sender(self, client: Client, example: Example, by_client: ClientSender) -> Sender:
+    async def _connections(self, client: Client, example: Example) -> Connections | None:
+        """Return connections like the client's; ``None`` if somebody else wants to see what goes over its own."""
+        if not example.is_whole or others_handling(client, "before-send") is not None:
+            return None
+        connections = await connections_like(client, example)
+        if connections is not None:
+            self._own.callback(connections.close)
+        return connections
+
+    async def _sender(
+        self, client: Client, example: Example, by_client: ClientSender, connections: Connections | None
+    ) -> Sender:
         """Return what sends requests: directly, where that is wanted and leaves nothing of the client's out."""
         wanted = self.options.transport
         if wanted == "client":
             return by_client
         bypassed = await what_is_bypassed(client, example)
         if bypassed is None:
-            own = await connections_like(client, example)
-            direct = DirectSender(client, example, by_client, own)
-            self._own.callback(direct.close)
             self.transport = "direct"
-            return direct
+            return DirectSender(client, example, by_client, connections)
         if wanted == "direct":
             refuse(f'transport="direct" would leave out what the client does: {bypassed}', self.options.table)
         logger.info("table %s is written to through the client: %s", self.options.table, bypassed)
@@ -118,6 +130,7 @@ class Parts:
             connect_timeout=options.connect_timeout,
             read_timeout=options.read_timeout,
             tcp_keepalive=True,
+            **driver.introduction(options.session),
         )
         return driver.new_client(
             options.session, region_name=options.region_name, endpoint_url=options.endpoint_url, config=config

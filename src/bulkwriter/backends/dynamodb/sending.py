@@ -17,6 +17,7 @@ from bulkwriter.backends.dynamodb import driver
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bulkwriter.backends.dynamodb.carrying import Carrier
     from bulkwriter.backends.dynamodb.driver import Client
 
 Operation: TypeAlias = Literal["BatchWriteItem", "PutItem", "DeleteItem"]
@@ -25,7 +26,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 
 _body: Final[contextvars.ContextVar[bytes | None]] = contextvars.ContextVar("bulkwriter_dynamodb_body", default=None)
 
-_is_ours: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("bulkwriter_dynamodb_is_ours", default=False)
+_sender: Final[contextvars.ContextVar[ClientSender | None]] = contextvars.ContextVar(
+    "bulkwriter_dynamodb_sender", default=None
+)
 
 LONG: Final = 2**20
 """Bytes, beyond which a body is not sent in one piece."""
@@ -37,9 +40,6 @@ class Sender(Protocol):
     async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
         """Send a request, and return its answer."""
 
-    def close(self) -> None:
-        """Leave everything as it was."""
-
 
 class ClientSender:
     """Sends writes through a client.
@@ -48,10 +48,12 @@ class ClientSender:
         client: The client. It may be the user's, whose own requests are left as they are.
         table: The table's name, or its ARN.
         key: The name of an attribute of its key.
+        carrier: What sends the requests that the client has made; ``None`` if the client does.
     """
 
-    def __init__(self, client: Client, table: str, key: str) -> None:
+    def __init__(self, client: Client, table: str, key: str, carrier: Carrier | None = None) -> None:
         self._client = client
+        self._carrier = carrier
         # As little as a client takes that checks its parameters, with the table: endpoints may depend on it.
         self._calls: dict[Operation, tuple[str, dict[str, Any]]] = {
             "BatchWriteItem": ("batch_write_item", {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}),
@@ -66,24 +68,42 @@ class ClientSender:
         for event, handler, unique_id in self._handlers():
             self._client.meta.events.unregister(event, handler, unique_id=unique_id)
 
-    def _handlers(self) -> list[tuple[str, Callable[..., None], str]]:
+    def _handlers(self) -> list[tuple[str, Callable[..., Any], str]]:
+        handlers: dict[str, Callable[..., Any]] = {"before-call": self._set_body, "before-parse": self._check_answer}
+        if self._carrier is not None:
+            handlers["before-send"] = self._carry
         # A handler that is known by its identity is registered once, for whichever event: so each has one of its own.
         return [
             (f"{event}.dynamodb.{operation}", handler, f"bulkwriter-{id(self)}-{event}-{operation}")
-            for event, handler in (("before-call", _set_body), ("before-parse", _check_answer))
+            for event, handler in handlers.items()
             for operation in OPERATIONS
         ]
 
     async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
         """Send a request, and return its answer."""
         method, parameters = self._calls[operation]
-        token, ours = _body.set(body), _is_ours.set(True)
+        token, sender = _body.set(body), _sender.set(self)
         try:
             answer: Mapping[str, Any] = await getattr(self._client, method)(**parameters)
             return answer
         finally:
             _body.reset(token)
-            _is_ours.reset(ours)
+            _sender.reset(sender)
+
+    def _set_body(self, params: dict[str, Any], **_: Any) -> None:
+        body = _body.get() if _sender.get() is self else None
+        if body is not None:
+            # It is for this request alone: a handler of the user's may make another with the same client meanwhile.
+            _body.set(None)
+            params["body"] = sendable(body)
+
+    async def _carry(self, request: Any, **_: Any) -> Any:
+        return await self._carrier.carry(request) if self._carrier and _sender.get() is self else None
+
+    def _check_answer(self, response_dict: Mapping[str, Any], **_: Any) -> None:
+        # A client that does not retry by itself compares the two as well, and believes the answer whatever it finds.
+        if _sender.get() is self:
+            check_checksum(response_dict["headers"], response_dict["body"])
 
 
 def sendable(body: bytes) -> bytes | io.BytesIO:
@@ -92,20 +112,6 @@ def sendable(body: bytes) -> bytes | io.BytesIO:
     What is long is sent piece by piece: at once, it would block the loop, and aiohttp warns of it.
     """
     return body if len(body) <= LONG else io.BytesIO(body)
-
-
-def _set_body(params: dict[str, Any], **_: Any) -> None:
-    body = _body.get()
-    if body is not None:
-        # It is for this request alone: a handler of the user's may make another with the same client meanwhile.
-        _body.set(None)
-        params["body"] = sendable(body)
-
-
-def _check_answer(response_dict: Mapping[str, Any], **_: Any) -> None:
-    # A client that does not retry by itself compares the two as well, and believes the answer whatever it finds.
-    if _is_ours.get():
-        check_checksum(response_dict["headers"], response_dict["body"])
 
 
 def check_checksum(headers: Mapping[str, str], content: bytes) -> None:

@@ -1,0 +1,79 @@
+"""Requests that a client makes, sent over connections that are not its own.
+
+Of what a client takes for a request, its connections take the most. A client asks who handles its event
+``before-send`` whether there is an answer already: so the request goes from there, as the client has made and signed
+it, and the client reads the answer as if it had sent it itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkwriter.backends.dynamodb import driver
+from bulkwriter.backends.dynamodb.bypassing import others_handling
+from bulkwriter.backends.dynamodb.sending import LONG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bulkwriter.backends.dynamodb.connections import Connections
+    from bulkwriter.backends.dynamodb.driver import Client, Prepared
+
+
+class Carrier:
+    """Sends what a client has made, wherever that makes no difference but in time.
+
+    Args:
+        client: The client.
+        connections: Connections like its own.
+    """
+
+    def __init__(self, client: Client, connections: Connections) -> None:
+        self._client = client
+        self._connections = connections
+        self._registrations: object = None
+        self._is_alone = False
+
+    async def carry(self, request: Prepared) -> Any:
+        """Send a request, and return its answer as the client's connections would; ``None`` if it is left to them.
+
+        Raises:
+            Exception: What the client would raise: that there is no connection, or that it broke, or nothing came.
+        """
+        headers = self._headers(request) if self._is_still_alone() else None
+        if headers is None:
+            return None
+        return driver.response(request.url, await self._connections.ask(headers, request.body))
+
+    def _is_still_alone(self) -> bool:
+        """Whether nobody else wants to see what is sent, or to answer it: who has an answer would not be asked."""
+        registrations = driver.registrations(self._client)
+        if registrations is not self._registrations:
+            self._registrations = registrations
+            self._is_alone = others_handling(self._client, "before-send") is None
+        return self._is_alone
+
+    def _headers(self, request: Prepared) -> Mapping[str, str] | None:
+        """Return the headers of a request; ``None`` if it is another than a client makes whom nobody interferes with.
+
+        A handler of the user's may have changed anything before it was signed.
+        """
+        body = request.body
+        if request.method != "POST" or request.url != self._connections.url:
+            return None
+        if not isinstance(body, bytes) or len(body) > LONG or driver.has_own_timeout(request):
+            return None
+        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+        # One that is of two lines would be two.
+        if not all(text.isascii() and text.isprintable() for header in headers.items() for text in header):
+            return None
+        if headers.get("content-length") != str(len(body)) or not headers.keys().isdisjoint(_OF_THE_CONNECTION):
+            return None
+        return {**headers, "accept-encoding": "identity"}
+
+
+_OF_THE_CONNECTION = frozenset({"connection", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"})
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
