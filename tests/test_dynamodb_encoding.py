@@ -318,10 +318,55 @@ def test_a_row_is_a_piece_of_a_request() -> None:
 
 
 def test_each_row_gets_a_mark_of_its_own() -> None:
-    """By which it is told from another of the same values."""
+    """By which it is told from another of the same values, also if they come together."""
     plan = plan_for("id", "at", token="mark")  # noqa: S106 - a name
-    marks = {json.loads(plan.row((1, "now")).item)["mark"]["S"] for _ in range(10)}
-    assert len(marks) == 10
+    rows = [plan.row((1, "now")) for _ in range(10)] + plan.rows([(1, "now")] * 10)
+    assert len({json.loads(row.item)["mark"]["S"] for row in rows}) == 20
+
+
+odd: st.SearchStrategy[Any] = st.sampled_from(
+    [10**38, 10**38 - 1, -(10**40), 10**5000, 1.5, math.nan, Colour.RED, Level.HIGH, Money("1.50"), Name("n"), "\ud800"]
+)
+
+
+@hypothesis.given(st.lists(st.tuples(values | odd, values | odd), min_size=1, max_size=5))
+def test_rows_that_come_together_are_as_those_that_come_alone(notes: list[tuple[Any, Any]]) -> None:
+    """Whatever types their columns have; and refused if one of them is."""
+    plan = plan_for("id", "at", "note", "100%")
+    rows = [(number, str(number), *each) for number, each in enumerate(notes)]
+    try:
+        alone = [plan.row(row) for row in rows]
+    except InvalidValueError:
+        with pytest.raises((BadValueError, ValueError, InvalidValueError)):
+            plan.rows(rows)
+        return
+    together = plan.rows(rows)
+    assert [(row.request, row.key, row.values, row.plan) for row in together] == [
+        (row.request, row.key, row.values, row.plan) for row in alone
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "error"),
+    [
+        (("id", "note"), [(1, "a"), (2, "b")], NotNullViolationError),
+        (("id", "at", "note"), [(1, "a", ""), (2, "a", "x" * LARGEST)], RowTooLargeError),
+        (("id", "at"), [(1, "a"), (2, "")], BadValueError),
+        (("id", "at"), [(1, "a"), ("2", "a")], BadValueError),
+        (("id", "at", "owner"), [(1, "a", "me"), (2, "a", "")], BadValueError),
+        (("id", "at", "owner"), [(1, "a", "me"), (2, "a", None)], BadValueError),
+    ],
+    ids=["no key", "too large", "an empty key", "another key", "an empty index's key", "no index's key"],
+)
+def test_rows_that_come_together_are_refused_for_one_of_them(
+    columns: tuple[str, ...], rows: list[Any], error: type[Exception]
+) -> None:
+    """Whichever it is: each is looked at by itself then."""
+    plan = plan_for(*columns)
+    with pytest.raises(error):
+        plan.rows(rows)
+    with pytest.raises((NotNullViolationError, RowTooLargeError, InvalidValueError)):
+        [plan.row(row) for row in rows]
 
 
 def test_units_are_never_too_few() -> None:

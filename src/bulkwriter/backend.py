@@ -132,6 +132,14 @@ class Backend(abc.ABC):
         """
         return values
 
+    def prepare_run(self, plan: Plan, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Prepare many rows of one plan: as ``prepare`` does each, perhaps for less than one by one.
+
+        Raises:
+            Exception: One of them cannot be stored: each is then prepared by itself, to see which.
+        """
+        return [self.prepare(plan, row) for row in rows]
+
     def row_size(self, plan: Plan, row: Any) -> int:
         """Return the bytes that a prepared row counts for ``max_batch_bytes`` and ``max_queue_bytes``.
 

@@ -92,8 +92,7 @@ class PlanBook:
             if permute is not None:
                 values = list(map(permute, values))
             if self._prepares:
-                prepare = self._backend.prepare
-                values = [prepare(plan, row) for row in values]
+                values = self._backend.prepare_run(plan, values)
             keys = self._backend.row_keys(plan, values) if with_keys else None
         except Exception:  # noqa: BLE001 - one of them is bad: the way for single rows tells which, and why
             return None

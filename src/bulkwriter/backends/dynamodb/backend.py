@@ -16,7 +16,7 @@ from bulkwriter.backends.dynamodb.rows import Row, RowPlan
 from bulkwriter.contract import Capabilities, Limits, OnConflict, Operation, Plan, Uniform
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from bulkwriter.contract import Attempt, Reply
 
@@ -204,6 +204,14 @@ class DynamoDBBackend(Backend):
             RowRejectedError: It cannot be stored; the message says which value is why, and ``detail`` is the path.
         """
         return cast("RowPlan", plan).row(values)
+
+    def prepare_run(self, plan: Plan, rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+        """Do the same with many rows.
+
+        Raises:
+            Exception: One of them cannot be stored.
+        """
+        return cast("RowPlan", plan).rows(rows)
 
     def row_size(self, plan: Plan, row: Row) -> int:  # noqa: ARG002 - rows know
         """Return the bytes that a row takes in a request."""

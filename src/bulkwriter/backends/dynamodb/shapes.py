@@ -5,7 +5,7 @@ from __future__ import annotations
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bulkwriter.backends.dynamodb.encoding import ENCODERS, digits_of, encode_other
+from bulkwriter.backends.dynamodb.encoding import ENCODERS, digits_of, encode, encode_other
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +40,16 @@ class Shape(NamedTuple):
     integers: tuple[int, ...]
 
 
+class Mixed:
+    """Stands for the type of values that are not all of one."""
+
+
+def kind_of(values: Sequence[Any]) -> type:
+    """Return the type that values have in common."""
+    kinds = set(map(type, values))
+    return kinds.pop() if len(kinds) == 1 else Mixed
+
+
 def shape_of(kinds: Sequence[type]) -> Shape:
     """Return how values of these types are encoded."""
     parts = [_PLAIN.get(kind) or ("%s", _encoder_of(kind)) for kind in kinds]
@@ -59,5 +69,7 @@ def check_integers(places: Sequence[int], values: Sequence[Any], texts: list[str
 
 
 def _encoder_of(kind: type) -> Encode:
+    if kind is Mixed:
+        return encode
     encoder = ENCODERS.get(kind, encode_other)
     return lambda value: encoder(value, 0)
