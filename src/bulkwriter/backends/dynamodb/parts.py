@@ -81,7 +81,7 @@ class Parts:
         self.most_requests = driver.connections_of(client)
         self.connections = asyncio.Semaphore(self.most_requests)
         self.limit = CapacityLimit()
-        connections = await self._connections(client, example)
+        connections = await self._own_connections(client, example)
         carrier = None if connections is None else Carrier(client, connections)
         by_client = ClientSender(client, options.table, key, carrier)
         self._own.callback(by_client.close)
@@ -91,7 +91,7 @@ class Parts:
         """Close the client, unless it is the user's."""
         await self._own.aclose()
 
-    async def _connections(self, client: Client, example: Example) -> Connections | None:
+    async def _own_connections(self, client: Client, example: Example) -> Connections | None:
         """Return connections like the client's; ``None`` if somebody else wants to see what goes over its own."""
         if not example.is_whole or others_handling(client, "before-send") is not None:
             return None
