@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,15 +17,13 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from bulkwriter import BulkWriter, MisconfigurationError
 from bulkwriter.backends.dynamodb import DynamoDBBackend
+from bulkwriter.backends.dynamodb.bypassing import Lookout
 from bulkwriter.backends.dynamodb.carrying import Carrier
 from bulkwriter.backends.dynamodb.connections import Connections
 from integration.attempts import told
-from integration.dynamodb.http import Answer, HttpServer
+from integration.dynamodb.http import Answer, HttpServer, Request
 from integration.dynamodb_tables import REGION, client_to, looked_at
 from integration.test_dynamodb_transport import Recording, a_client, a_session, server
-
-if TYPE_CHECKING:
-    from integration.dynamodb.http import Request
 
 __all__ = ["server"]
 
@@ -159,9 +158,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_these_connections_are_not_made_for(server: Recording, change: str) -> None:
     """A handler may change a request to anything: then the client's own get it."""
-    connections = Connections(server.endpoint_url, context=None, connect_timeout=1, read_timeout=1, keeps_alive=False)
+    usual: dict[str, Any] = {"context": None, "connect_timeout": 1, "read_timeout": 1, "keeps_alive": False, "kept": 1}
+    connections = Connections(server.endpoint_url, **usual)
     async with a_client(server) as client:
-        carrier = Carrier(client, connections)
+        carrier = Carrier(connections, Lookout(client, lambda: None, tuple))
         answer = await carrier.carry(Prepared(server.endpoint_url, context={}))
         assert answer.status_code == 400
         assert await carrier.carry(Prepared(**{"url": server.endpoint_url, **CHANGES[change]})) is None
@@ -234,6 +234,131 @@ async def test_connections_that_are_traced_are_used(
             await writer.insert({"id": "a"})
         assert seen
     assert not carried
+
+
+@pytest.mark.parametrize("transport", ["client", "auto"])
+@pytest.mark.parametrize(
+    "place", ["ClientSession._request", "AIOHTTPSession.send", "client._make_api_call", "client.batch_write_item"]
+)
+async def test_who_comes_later_is_not_left_out(
+    server: Recording, monkeypatch: pytest.MonkeyPatch, transport: Any, place: str
+) -> None:
+    """Neither: as where a test opens a writer, and then begins to play the service."""
+    async with a_client(server) as client:
+        owners = {"ClientSession": aiohttp.ClientSession, "AIOHTTPSession": AIOHTTPSession, "client": client}
+        owner, name = owners[place.partition(".")[0]], place.partition(".")[2]
+        seen: list[str] = []
+
+        def note(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            seen.append(name)
+            return traced(wrapped, instance, args, kwargs)
+
+        async with BulkWriter[Any](DynamoDBBackend(client, "events", transport=transport)) as writer:
+            await writer.insert({"id": "a"})
+            assert not seen
+            monkeypatch.setattr(owner, name, wrapt.FunctionWrapper(getattr(owner, name), note))
+            await writer.insert({"id": "b"})
+            assert len(seen) == 1
+            monkeypatch.undo()
+            await writer.insert({"id": "c"})
+            assert len(seen) == 1
+    assert set(server.tables["events"].items) == {(("S", key),) for key in "abc"}
+
+
+@pytest.mark.parametrize("name", ["make_request", "prepare_request", "_send_request", "_send"])
+async def test_an_endpoint_that_is_traced_is_used(server: Recording, name: str) -> None:
+    """As OpenTelemetry does it, to add a header."""
+    async with a_client(server) as client:
+        seen: list[str] = []
+
+        def note(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            seen.append(name)
+            return traced(wrapped, instance, args, kwargs)
+
+        endpoint = client._endpoint
+        setattr(endpoint, name, wrapt.FunctionWrapper(getattr(endpoint, name), note))
+        async with BulkWriter[Any](DynamoDBBackend(client, "events")) as writer:
+            del seen[:]
+            await writer.insert({"id": "a"})
+    assert seen == [name]
+
+
+@pytest.mark.parametrize("transport", ["client", "auto"])
+@pytest.mark.parametrize("how", ["awaited", "a task"])
+@pytest.mark.parametrize("event", ["provide-client-params", "before-parameter-build", "before-call", "before-sign"])
+async def test_what_a_handler_asks_meanwhile_is_its_own(
+    server: Recording, transport: Any, how: str, event: str
+) -> None:
+    """It hears the truth of its own request, now or later, and the row is the writer's."""
+    noted: list[asyncio.Task[Any]] = []
+    async with a_client(server) as client:
+
+        async def note(**_: Any) -> None:
+            request = {"events": [{"PutRequest": {"Item": {"id": {"S": f"note {len(noted)}"}}}}]}
+            task = asyncio.ensure_future(client.batch_write_item(RequestItems=request)) if not noted else None
+            if task is not None:
+                noted.append(task)
+                if how == "awaited":
+                    await task
+
+        client.meta.events.register(f"{event}.dynamodb.BatchWriteItem", note)
+        async with BulkWriter[Any](DynamoDBBackend(client, "events", transport=transport)) as writer:
+            assert told([await writer.insert({"id": "a", "v": 1})]) == ["stored"]
+            assert told([await writer.insert({"id": "a", "v": 2})]) == ["stored"]
+        await asyncio.gather(*noted)
+    items = server.tables["events"].items
+    assert set(items) == {(("S", "a"),), (("S", "note 0"),)}
+    assert items[("S", "a"),]["v"] == {"N": "2"}
+
+
+@pytest.mark.parametrize("transport", ["client", "direct"])
+async def test_an_answer_that_cannot_be_read_here_the_client_reads(
+    server: Recording, carried: list[Any], transport: Any
+) -> None:
+    """A gateway's, perhaps, that says by its end how long it is: from then on the client's connections are used."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            lines = [line.partition(": ") for line in head.decode().strip().split("\r\n")[1:]]
+            headers = {name.lower(): value for name, _, value in lines}
+            body = await reader.readexactly(int(headers["content-length"]))
+            answer = await server.answer(Request(headers, body))
+            assert answer is not None
+            writer.write(b"HTTP/1.1 %d -\r\nConnection: close\r\n\r\n%s" % (answer.status, answer.body))
+        writer.close()
+
+    gateway = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{gateway.sockets[0].getsockname()[1]}"
+    async with (
+        gateway,
+        client_to(url) as client,
+        BulkWriter[Any](DynamoDBBackend(client, "events", transport=transport)) as writer,
+    ):
+        assert told([await writer.insert({"id": "a"}), await writer.insert({"id": "b"})]) == ["stored"] * 2
+    assert len(carried) == 1
+
+
+async def test_a_slow_line_has_the_time_it_takes() -> None:
+    """What is waited for begins when the request is sent."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def read_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            for _ in range(8):
+                await reader.readexactly(2**21)
+                await asyncio.sleep(0.2)
+            writer.write(answer)
+        writer.close()
+
+    slow = await asyncio.start_server(read_slowly, "127.0.0.1", 0, limit=2**16)
+    url = f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}"
+    usual: dict[str, Any] = {"context": None, "connect_timeout": 1, "keeps_alive": False, "kept": 1}
+    async with slow:
+        connections = Connections(url, read_timeout=1, **usual)
+        head = len(b"POST / HTTP/1.1\r\nHost: \r\n\r\n") + len(url) - len("http://")
+        assert (await connections.ask({}, bytes(8 * 2**21 - head))).status == 200
+        connections.close()
 
 
 async def test_calls_that_are_traced_are_made(server: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,29 +10,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.dynamodb import driver
-from bulkwriter.backends.dynamodb.bypassing import others_handling
 from bulkwriter.backends.dynamodb.sending import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bulkwriter.backends.dynamodb.bypassing import Lookout
     from bulkwriter.backends.dynamodb.connections import Connections
-    from bulkwriter.backends.dynamodb.driver import Client, Prepared
+    from bulkwriter.backends.dynamodb.driver import Prepared
 
 
 class Carrier:
     """Sends what a client has made, wherever that makes no difference but in time.
 
     Args:
-        client: The client.
-        connections: Connections like its own.
+        connections: Connections like a client's own.
+        lookout: Looks whether anybody else wants to see what the client sends, or to answer it.
     """
 
-    def __init__(self, client: Client, connections: Connections) -> None:
-        self._client = client
+    def __init__(self, connections: Connections, lookout: Lookout) -> None:
         self._connections = connections
-        self._registrations: object = None
-        self._is_alone = False
+        self._lookout = lookout
 
     async def carry(self, request: Prepared) -> Any:
         """Send a request, and return its answer as the client's connections would; ``None`` if it is left to them.
@@ -40,18 +38,11 @@ class Carrier:
         Raises:
             Exception: What the client would raise: that there is no connection, or that it broke, or nothing came.
         """
-        headers = self._headers(request) if self._is_still_alone() else None
+        may_be_sent = self._connections.are_understood and self._lookout.is_clear()
+        headers = self._headers(request) if may_be_sent else None
         if headers is None:
             return None
         return driver.response(request.url, await self._connections.ask(headers, request.body))
-
-    def _is_still_alone(self) -> bool:
-        """Whether nobody else wants to see what is sent, or to answer it: who has an answer would not be asked."""
-        registrations = driver.registrations(self._client)
-        if registrations is not self._registrations:
-            self._registrations = registrations
-            self._is_alone = others_handling(self._client, "before-send") is None
-        return self._is_alone
 
     def _headers(self, request: Prepared) -> Mapping[str, str] | None:
         """Return the headers of a request; ``None`` if it is another than a client makes whom nobody interferes with.

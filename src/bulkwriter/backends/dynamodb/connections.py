@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from bulkwriter.backends.dynamodb import driver
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-_KEPT: Final = 12.0
-"""Seconds that a connection is kept while nothing is asked, as by aiobotocore: the service gives it up after longer."""
+_RACE: Final = 0.25
+"""Seconds until the next address of a name is tried beside the first, as aiohttp does it."""
 
 
 class Connections:
@@ -29,11 +29,14 @@ class Connections:
         url: The endpoint.
         context: By which certificates are verified; ``None`` without TLS.
         connect_timeout: Seconds that connecting may take.
-        read_timeout: Seconds to wait for an answer, or for more of it.
+        read_timeout: Seconds to wait for an answer, or for more of it, while nothing moves.
         keeps_alive: Whether the system is to look whether idle connections are still there.
+        kept: Seconds that a connection is kept while nothing is asked.
 
     Attributes:
         url: The endpoint.
+        are_understood: Whether all that came back so far was an answer that can be read here. There are more kinds
+            than DynamoDB's; a gateway may have others.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Connections:
         connect_timeout: float | None,
         read_timeout: float | None,
         keeps_alive: bool,
+        kept: float,
     ) -> None:
         parts = urlsplit(url)
         self.url: str = url
@@ -54,6 +58,8 @@ class Connections:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._keeps_alive = keeps_alive
+        self._kept_for = kept
+        self.are_understood: bool = True
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
 
@@ -81,6 +87,7 @@ class Connections:
         try:
             answer = await connection.ask(request_bytes(self._path, {"Host": self._host, **headers}, body))
         except BaseException:
+            self.are_understood = self.are_understood and connection.is_understood
             # Its answer may still come, and must not be taken for that of the next.
             connection.close()
             raise
@@ -94,7 +101,7 @@ class Connections:
         """Return a connection that nobody uses; the last one that was used, so that those not needed grow old."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_open and not connection.is_older_than(_KEPT):
+            if connection.is_open and not connection.is_older_than(self._kept_for):
                 return connection
             connection.close()
         return None
@@ -102,6 +109,8 @@ class Connections:
     async def _connected(self) -> _Connection:
         loop = asyncio.get_running_loop()
         host, port = self._address
+        # uvloop's has no such option.
+        race: dict[str, Any] = {"happy_eyeballs_delay": _RACE} if isinstance(loop, asyncio.BaseEventLoop) else {}
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
@@ -110,6 +119,7 @@ class Connections:
                     port,
                     ssl=self._context,
                     server_hostname=host if self._context else None,
+                    **race,
                 )
         except TimeoutError as error:
             raise driver.connect_timeout(self.url, error) from error
@@ -136,7 +146,9 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._used_at = loop.time()
+        self._unsent = 0
         self.is_open = False
+        self.is_understood = True
 
     def is_older_than(self, seconds: float) -> bool:
         """Whether nothing was asked for so long."""
@@ -146,8 +158,9 @@ class _Connection(asyncio.Protocol):
         """Send a request, and return its answer."""
         self._reader = AnswerReader()
         self._answer = self._loop.create_future()
-        self._wait_for_more()
         self._transport.write(request)
+        self._unsent = self._transport.get_write_buffer_size()
+        self._wait_for_more()
         try:
             return await self._answer
         finally:
@@ -185,6 +198,7 @@ class _Connection(asyncio.Protocol):
         try:
             answer = self._reader.feed(data)
         except BadAnswerError as error:
+            self.is_understood = False
             self._fail(driver.bad_answer(error))
             return
         if answer is None:
@@ -204,6 +218,11 @@ class _Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(self._read_timeout, self._give_up)
 
     def _give_up(self) -> None:
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        if self._unsent < before:
+            # There cannot be an answer yet: a slow line is still busy with the request.
+            self._wait_for_more()
+            return
         self._fail(driver.read_timeout(self._url))
 
     def _fail(self, error: Exception) -> None:

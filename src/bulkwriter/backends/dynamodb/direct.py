@@ -15,7 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.dynamodb import driver
-from bulkwriter.backends.dynamodb.bypassing import bypassed_handlers, signing_of
+from bulkwriter.backends.dynamodb.bypassing import Lookout, bypassed_making, signing_of
 from bulkwriter.backends.dynamodb.connections import Connections
 from bulkwriter.backends.dynamodb.http1 import Answer
 from bulkwriter.backends.dynamodb.sending import LONG, check_checksum, sendable
@@ -53,10 +53,16 @@ class DirectSender:
         example: A request that it has made.
         by_client: What sends through it.
         own: Connections that are not the client's; ``None`` where its own are to be used.
+        lookout: Looks whether anybody wants to see what the client sends.
     """
 
     def __init__(
-        self, client: Client, example: Example, by_client: ClientSender, own: Connections | None = None
+        self,
+        client: Client,
+        example: Example,
+        by_client: ClientSender,
+        own: Connections | None,
+        lookout: Lookout,
     ) -> None:
         self._client = client
         self._example = example
@@ -68,12 +74,17 @@ class DirectSender:
         # There are endpoints that are an account's own: https://ACCOUNT.ddb.REGION.amazonaws.com
         account, _, rest = driver.host_of(example.url).partition(".")
         self._account = account if rest.startswith("ddb.") else None
-        self._registrations = driver.registrations(client)
-        self._is_plain = True
+        self._lookout = lookout
+        # Nor is anybody to be left out who comes later.
+        self._making = Lookout(
+            client,
+            lambda: bypassed_making(client, example),
+            lambda: driver.making_functions(client, example.endpoint),
+        )
 
     async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
         """Send a request, and return its answer."""
-        credentials = await self._example.credentials() if self._is_still_plain() else None
+        credentials = await self._example.credentials() if self._making.is_clear() else None
         if credentials is None or self._account not in {None, getattr(credentials, "account_id", None)}:
             return await self._by_client.send(operation, body)
         answer = await self._ask(self._signed(credentials, operation, body), body)
@@ -84,18 +95,11 @@ class DirectSender:
         raise self._refusal(operation, answer)
 
     async def _ask(self, headers: dict[str, str], body: bytes) -> Answer:
-        if self._own is not None and len(body) <= LONG:
-            return await self._own.ask(headers, body)
+        own = self._own
+        if own is not None and len(body) <= LONG and own.are_understood and self._lookout.is_clear():
+            return await own.ask(headers, body)
         response = await self._example.http_session.send(_Request(self._example.url, headers, sendable(body)))
         return Answer(response.status_code, response.headers, await response.content, is_last=False)
-
-    def _is_still_plain(self) -> bool:
-        """Whether nobody has meanwhile registered a function that would be left out."""
-        registrations = driver.registrations(self._client)
-        if registrations is not self._registrations:
-            self._registrations = registrations
-            self._is_plain = bypassed_handlers(self._client) is None
-        return self._is_plain
 
     def _signed(self, credentials: Credentials, operation: Operation, body: bytes) -> dict[str, str]:
         """Return the headers of a request."""

@@ -16,8 +16,6 @@ from botocore import exceptions as boto
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
-from bulkwriter.backends.dynamodb.origins import is_own
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -58,6 +56,31 @@ _RENEWING: Final[tuple[type[Exception], ...]] = (
 )
 """Credentials could not be had now; whoever gives them out may have a bad moment."""
 
+
+_OF_A_CLIENT: Final = (
+    "batch_write_item",
+    "put_item",
+    "delete_item",
+    "_make_api_call",
+    "_make_request",
+    "_convert_to_request_dict",
+    "_emit_api_params",
+    "_resolve_endpoint_ruleset",
+)
+
+_OF_AN_ENDPOINT: Final = (
+    "make_request",
+    "create_request",
+    "prepare_request",
+    "_send_request",
+    "_get_response",
+    "_do_get_response",
+    "_needs_retry",
+    "_send",
+)
+
+_KEPT: Final = 12.0
+"""Seconds that aiobotocore keeps a connection, if it is not told: the service gives it up after longer."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -117,6 +140,12 @@ class HttpSession(Protocol):
         """Send a request that is signed."""
 
 
+class Endpoint(Protocol):
+    """What sends a client's requests."""
+
+    http_session: HttpSession
+
+
 class Exceptions(Protocol):
     """The errors of a client."""
 
@@ -160,12 +189,14 @@ class UsualConnections(NamedTuple):
         connect_timeout: Seconds that connecting may take.
         read_timeout: Seconds to wait for an answer.
         keeps_alive: Whether the system looks after connections that are idle.
+        kept: Seconds that a connection is kept while nothing is asked.
     """
 
     context: ssl.SSLContext | None
     connect_timeout: float | None
     read_timeout: float | None
     keeps_alive: bool
+    kept: float
 
 
 def is_client(given: object) -> bool:
@@ -302,9 +333,9 @@ def response(url: str, answer: Answer) -> Response:
 def usual_connections(client: Client, http_session: object, url: str) -> UsualConnections | None:
     """Return how a client connects; ``None`` if there is more to that than is usual, or it cannot be seen."""
     config = client.meta.config
-    has_more = config.proxies or get_environ_proxies(url) or config.client_cert or vars(http_session).get("send")
-    has_more = has_more or not set(config.connector_args or ()) <= {"keepalive_timeout"}
-    if has_more or type(http_session) is not AIOHTTPSession or not all(map(is_own, _sending_functions())):
+    connector = config.connector_args or {}
+    has_more = config.proxies or get_environ_proxies(url) or config.client_cert or _proxy(http_session, url)
+    if has_more or not set(connector) <= {"keepalive_timeout"} or type(http_session) is not AIOHTTPSession:
         return None
     context = None
     if url.startswith("https:"):
@@ -314,14 +345,37 @@ def usual_connections(client: Client, http_session: object, url: str) -> UsualCo
             # Nothing is verified, which is for the client alone to do.
             return None
         context = ssl.create_default_context(cafile=authorities)
-    return UsualConnections(context, config.connect_timeout, config.read_timeout, bool(config.tcp_keepalive))
+    kept = connector.get("keepalive_timeout", _KEPT)
+    return UsualConnections(context, config.connect_timeout, config.read_timeout, bool(config.tcp_keepalive), kept)
 
 
-def _sending_functions() -> tuple[Any, ...]:
+def _proxy(http_session: object, url: str) -> object:
+    """Return the proxy that a client has known since it was made, whatever the environment says by now."""
+    proxies = getattr(http_session, "_proxy_config", None)
+    return "unknown" if proxies is None else proxies.proxy_url_for(url)
+
+
+def sending_functions(endpoint: Endpoint) -> tuple[Any, ...]:
     """Return the functions with which a client sends, each of which tools replace that trace requests, or play them."""
-    session = aiohttp.ClientSession
-    # Each of them is called for each request, or sees to it that something is.
-    return AIOHTTPSession.send, session.__init__, session.request, session._request  # noqa: SLF001 - what is replaced
+    http, session = type(endpoint.http_session), aiohttp.ClientSession
+    return (
+        endpoint.http_session.send,
+        getattr(endpoint, "_send", None),
+        getattr(http, "_get_session", None),
+        getattr(http, "_create_connector", None),
+        session.__init__,
+        session.request,
+        session._request,  # noqa: SLF001 - what is replaced
+        aiohttp.TCPConnector.connect,
+    )
+
+
+def making_functions(client: Client, endpoint: Endpoint) -> tuple[Any, ...]:
+    """Return the functions with which a client makes requests before it sends them."""
+    return (
+        *[getattr(client, name, None) for name in _OF_A_CLIENT],
+        *[getattr(endpoint, name, None) for name in _OF_AN_ENDPOINT],
+    )
 
 
 def no_credentials() -> Exception:

@@ -11,7 +11,7 @@ from bulkwriter.backends.dynamodb import driver
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bulkwriter.backends.dynamodb.driver import Client, Credentials, HttpSession, Signer
+    from bulkwriter.backends.dynamodb.driver import Client, Credentials, Endpoint, HttpSession, Signer
 
 _seen: Final[contextvars.ContextVar[Example | None]] = contextvars.ContextVar("bulkwriter_dynamodb_seen", default=None)
 
@@ -27,7 +27,7 @@ class Example:
         service: The service's name in its signature.
         region: The region in it.
         version: The kind of signature.
-        http_session: The connections that it went over.
+        endpoint: What has sent it.
     """
 
     url: str
@@ -37,12 +37,17 @@ class Example:
     service: str
     region: str
     version: object
-    http_session: HttpSession
+    endpoint: Endpoint
+
+    @property
+    def http_session(self) -> HttpSession:
+        """The connections that it went over."""
+        return self.endpoint.http_session
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it was seen."""
-        return all(hasattr(self, name) for name in ("signer", "url", "http_session"))
+        return all(hasattr(self, name) for name in ("signer", "url", "endpoint"))
 
     @property
     def common_headers(self) -> dict[str, str]:
@@ -84,8 +89,8 @@ class Example:
             name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()
         }
 
-    def _note_answer(self, *, endpoint: Any, **_: Any) -> None:
-        self.http_session = endpoint.http_session
+    def _note_answer(self, *, endpoint: Endpoint, **_: Any) -> None:
+        self.endpoint = endpoint
 
 
 @contextlib.contextmanager

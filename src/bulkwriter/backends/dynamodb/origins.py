@@ -23,8 +23,12 @@ def module_of(function: Any) -> str:
     Its ``__module__`` does not say: who wraps a function copies it. Nor does ``isinstance``: a wrapper of wrapt's, with
     which tools trace calls, says that it is of the class of what it wraps.
     """
-    if type(function) is types.MethodType:
-        function = function.__func__
+    function = bare(function)
     if type(function) is types.FunctionType:
         return str(function.__globals__.get("__name__", ""))
     return type(function).__module__
+
+
+def bare(function: Any) -> Any:
+    """Return the function of a method, which is another object each time that it is asked for."""
+    return function.__func__ if type(function) is types.MethodType else function

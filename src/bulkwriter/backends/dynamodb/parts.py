@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkwriter.backends.dynamodb import driver
 from bulkwriter.backends.dynamodb.bodies import Bodies
-from bulkwriter.backends.dynamodb.bypassing import others_handling, what_is_bypassed
+from bulkwriter.backends.dynamodb.bypassing import Lookout, bypassed_sending, what_is_bypassed
 from bulkwriter.backends.dynamodb.carrying import Carrier
 from bulkwriter.backends.dynamodb.direct import DirectSender, connections_like
 from bulkwriter.backends.dynamodb.errors import refuse
@@ -81,40 +81,35 @@ class Parts:
         self.most_requests = driver.connections_of(client)
         self.connections = asyncio.Semaphore(self.most_requests)
         self.limit = CapacityLimit()
-        connections = await self._own_connections(client, example)
-        carrier = None if connections is None else Carrier(client, connections)
+        lookout = Lookout(
+            client, lambda: bypassed_sending(client, example), lambda: driver.sending_functions(example.endpoint)
+        )
+        connections = await self._own_connections(client, example, lookout)
+        carrier = None if connections is None else Carrier(connections, lookout)
         by_client = ClientSender(client, options.table, key, carrier)
         self._own.callback(by_client.close)
-        self.sender = await self._sender(client, example, by_client, connections)
+        bypassed = await what_is_bypassed(client, example) if options.transport != "client" else "it is wanted"
+        self.sender = by_client
+        if bypassed is None:
+            self.transport = "direct"
+            self.sender = DirectSender(client, example, by_client, connections, lookout)
+        elif options.transport == "direct":
+            refuse(f'transport="direct" would leave out what the client does: {bypassed}', options.table)
+        elif options.transport == "auto":
+            logger.info("table %s is written to through the client: %s", options.table, bypassed)
 
     async def close(self) -> None:
         """Close the client, unless it is the user's."""
         await self._own.aclose()
 
-    async def _own_connections(self, client: Client, example: Example) -> Connections | None:
+    async def _own_connections(self, client: Client, example: Example, lookout: Lookout) -> Connections | None:
         """Return connections like the client's; ``None`` if somebody else wants to see what goes over its own."""
-        if not example.is_whole or others_handling(client, "before-send") is not None:
+        if not example.is_whole or not lookout.is_clear():
             return None
         connections = await connections_like(client, example)
         if connections is not None:
             self._own.callback(connections.close)
         return connections
-
-    async def _sender(
-        self, client: Client, example: Example, by_client: ClientSender, connections: Connections | None
-    ) -> Sender:
-        """Return what sends requests: directly, where that is wanted and leaves nothing of the client's out."""
-        wanted = self.options.transport
-        if wanted == "client":
-            return by_client
-        bypassed = await what_is_bypassed(client, example)
-        if bypassed is None:
-            self.transport = "direct"
-            return DirectSender(client, example, by_client, connections)
-        if wanted == "direct":
-            refuse(f'transport="direct" would leave out what the client does: {bypassed}', self.options.table)
-        logger.info("table %s is written to through the client: %s", self.options.table, bypassed)
-        return by_client
 
     def count(self, path: str) -> None:
         """Count an attempt."""

@@ -7,8 +7,10 @@ signs: credentials, endpoints, proxies, TLS, and handlers of the user's are the 
 
 from __future__ import annotations
 
-import contextvars
 import io
+import itertools
+import re
+import secrets
 import zlib
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, get_args
 
@@ -24,11 +26,17 @@ Operation: TypeAlias = Literal["BatchWriteItem", "PutItem", "DeleteItem"]
 
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 
-_body: Final[contextvars.ContextVar[bytes | None]] = contextvars.ContextVar("bulkwriter_dynamodb_body", default=None)
+_METHODS: Final[dict[Operation, str]] = {
+    "BatchWriteItem": "batch_write_item",
+    "PutItem": "put_item",
+    "DeleteItem": "delete_item",
+}
 
-_sender: Final[contextvars.ContextVar[ClientSender | None]] = contextvars.ContextVar(
-    "bulkwriter_dynamodb_sender", default=None
-)
+_MARK: Final = "bulkwriter"
+"""Under which the context of a request of ours says whose it is."""
+
+_LONGEST_MADE: Final = 4096
+"""Bytes of what a client makes of next to nothing: the longest name of a table, an ARN, is a quarter of that."""
 
 LONG: Final = 2**20
 """Bytes, beyond which a body is not sent in one piece."""
@@ -54,12 +62,16 @@ class ClientSender:
     def __init__(self, client: Client, table: str, key: str, carrier: Carrier | None = None) -> None:
         self._client = client
         self._carrier = carrier
-        # As little as a client takes that checks its parameters, with the table: endpoints may depend on it.
-        self._calls: dict[Operation, tuple[str, dict[str, Any]]] = {
-            "BatchWriteItem": ("batch_write_item", {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}),
-            "PutItem": ("put_item", {"TableName": table, "Item": {}}),
-            "DeleteItem": ("delete_item", {"TableName": table, "Key": {key: {"S": "-"}}}),
-        }
+        self._table = table
+        # It lacks the key: the service would refuse it.
+        self._nothing = f"{key}-"
+        # Our requests are known by what is in them. What a task has about it, all have that it starts, too: such as
+        # those in which a handler of the user's makes requests of his own.
+        self._mark = secrets.token_hex(8)
+        self._find_number = re.compile(rb"%s-(\d+)" % self._mark.encode()).search
+        self._numbers = itertools.count()
+        self._bodies: dict[int, bytes] = {}
+        self._under_way: dict[int, bytes] = {}
         for event, handler, unique_id in self._handlers():
             client.meta.events.register(event, handler, unique_id=unique_id)
 
@@ -69,7 +81,10 @@ class ClientSender:
             self._client.meta.events.unregister(event, handler, unique_id=unique_id)
 
     def _handlers(self) -> list[tuple[str, Callable[..., Any], str]]:
-        handlers: dict[str, Callable[..., Any]] = {"before-call": self._set_body, "before-parse": self._check_answer}
+        handlers: dict[str, Callable[..., Any]] = {
+            "before-call": self._set_body,
+            "response-received": self._check_answer,
+        }
         if self._carrier is not None:
             handlers["before-send"] = self._carry
         # A handler that is known by its identity is registered once, for whichever event: so each has one of its own.
@@ -81,28 +96,41 @@ class ClientSender:
 
     async def send(self, operation: Operation, body: bytes) -> Mapping[str, Any]:
         """Send a request, and return its answer."""
-        method, parameters = self._calls[operation]
-        token, sender = _body.set(body), _sender.set(self)
+        number = next(self._numbers)
+        self._bodies[number] = self._under_way[id(body)] = body
         try:
-            answer: Mapping[str, Any] = await getattr(self._client, method)(**parameters)
+            answer: Mapping[str, Any] = await getattr(self._client, _METHODS[operation])(
+                **self._parameters(operation, f"{self._mark}-{number}")
+            )
             return answer
         finally:
-            _body.reset(token)
-            _sender.reset(sender)
+            self._bodies.pop(number, None)
+            self._under_way.pop(id(body), None)
+
+    def _parameters(self, operation: Operation, mark: str) -> dict[str, Any]:
+        """Return as little as a client takes that checks them, with the table: endpoints may depend on it."""
+        item = {self._nothing: {"S": mark}}
+        if operation == "BatchWriteItem":
+            return {"RequestItems": {self._table: [{"PutRequest": {"Item": item}}]}}
+        return {"TableName": self._table, "Item" if operation == "PutItem" else "Key": item}
+
+    # -- what the client calls, of each of its requests
 
     def _set_body(self, params: dict[str, Any], **_: Any) -> None:
-        body = _body.get() if _sender.get() is self else None
+        made = params["body"]
+        found = self._find_number(made) if isinstance(made, bytes) and len(made) < _LONGEST_MADE else None
+        body = self._bodies.pop(int(found[1]), None) if found else None
         if body is not None:
-            # It is for this request alone: a handler of the user's may make another with the same client meanwhile.
-            _body.set(None)
             params["body"] = sendable(body)
+            params["context"][_MARK] = self._mark
 
     async def _carry(self, request: Any, **_: Any) -> Any:
-        return await self._carrier.carry(request) if self._carrier and _sender.get() is self else None
+        is_ours = self._under_way.get(id(request.body)) is not None
+        return await self._carrier.carry(request) if self._carrier and is_ours else None
 
-    def _check_answer(self, response_dict: Mapping[str, Any], **_: Any) -> None:
+    def _check_answer(self, response_dict: Mapping[str, Any] | None, context: Mapping[str, Any], **_: Any) -> None:
         # A client that does not retry by itself compares the two as well, and believes the answer whatever it finds.
-        if _sender.get() is self:
+        if response_dict is not None and context.get(_MARK) == self._mark:
             check_checksum(response_dict["headers"], response_dict["body"])
 
 
