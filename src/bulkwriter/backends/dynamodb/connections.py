@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from bulkwriter.backends.dynamodb import driver
@@ -17,9 +17,6 @@ from bulkwriter.backends.dynamodb.http1 import Answer, AnswerReader, BadAnswerEr
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
-
-_RACE: Final = 0.25
-"""Seconds until the next address of a name is tried beside the first, as aiohttp does it."""
 
 
 class Connections:
@@ -109,8 +106,6 @@ class Connections:
     async def _connected(self) -> _Connection:
         loop = asyncio.get_running_loop()
         host, port = self._address
-        # uvloop's has no such option.
-        race: dict[str, Any] = {"happy_eyeballs_delay": _RACE} if isinstance(loop, asyncio.BaseEventLoop) else {}
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await loop.create_connection(
@@ -119,7 +114,6 @@ class Connections:
                     port,
                     ssl=self._context,
                     server_hostname=host if self._context else None,
-                    **race,
                 )
         except TimeoutError as error:
             raise driver.connect_timeout(self.url, error) from error
