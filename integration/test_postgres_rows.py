@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -516,6 +517,24 @@ class TestStaleTables:
         assert told(answers) == ["inserted"] * 30
         assert await ids(postgres) == list(range(30))
         assert await ids(postgres, "old") == []
+
+    async def test_a_ledger_that_several_workers_make_at_once(self, postgres: Scratch) -> None:
+        """As where all of them start for the first time."""
+        await postgres.execute("CREATE TABLE t (id int PRIMARY KEY)")
+        for _ in range(10):
+            await postgres.execute("DROP TABLE IF EXISTS bulkwriter_ledger")
+            async with contextlib.AsyncExitStack() as stack:
+                await asyncio.gather(*(stack.enter_async_context(opened(postgres, ledger=True)) for _ in range(4)))
+
+    async def test_a_table_of_types_as_wide_in_the_place_of_the_old_one(self, postgres: Scratch) -> None:
+        """COPY says nothing then: it would take the bytes of a number for those of another."""
+        await postgres.execute("CREATE TABLE t (id bigint PRIMARY KEY, v bigint)")
+        async with opened(postgres) as backend:
+            assert told(await write(backend, "id v", [(number, 1) for number in range(30)])) == ["inserted"] * 30
+            await postgres.execute("ALTER TABLE t RENAME TO old; CREATE TABLE t (id bigint PRIMARY KEY, v float8)")
+            assert told(await write(backend, "id v", [(number, 2) for number in range(30)])) == ["inserted"] * 30
+        assert await postgres.value("SELECT min(v) = 2 AND max(v) = 2 FROM t") is True
+        assert await postgres.value("SELECT min(v) = 1 AND max(v) = 1 FROM old") is True
 
     @pytest.mark.parametrize(
         ("change", "back"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bulkwriter.backends.postgres.driver import server_error
-from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, refuse
+from bulkwriter.backends.postgres.driver import ServerError, server_error
+from bulkwriter.backends.postgres.errors import BACKEND, LedgerMovedError, code_of, refuse
 from bulkwriter.backends.postgres.sql import literal
 from bulkwriter.errors import RowRejectedError
 from bulkwriter.ledger import (
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from bulkwriter.backends.postgres.driver import Connection
     from bulkwriter.backends.postgres.options import Options
     from bulkwriter.contract import Attempt, Reply
+
+
+_MADE_BY_OTHERS: Final = frozenset({"23505", "42P07", "42710"})
 
 
 class Book(BookKeeping):
@@ -47,7 +50,7 @@ class Book(BookKeeping):
         """
         if await connection.fetchval("SELECT pg_catalog.to_regclass($1)", self._name) is None:
             for sql in self._sql.create:
-                await connection.execute(sql)
+                await _made(connection, sql)
         rights = "SELECT pg_catalog.has_table_privilege($1, 'SELECT') AND pg_catalog.has_table_privilege($1, 'INSERT') "
         rights += "AND pg_catalog.has_table_privilege($1, 'UPDATE') AND pg_catalog.has_table_privilege($1, 'DELETE')"
         if not await connection.fetchval(rights, self._name):
@@ -117,3 +120,16 @@ def _cause(error: RowRejectedError) -> Exception:
     """Return the server's error, as far as the ledger has kept what it said."""
     fields = {"message": error.detail, "constraint_name": error.constraint_name, "column_name": error.column_name}
     return server_error(error.sqlstate or "", fields)
+
+
+async def _made(connection: Connection, sql: str) -> None:
+    """Make something, if it is not there: also if others make the same at this very moment, as workers do that start.
+
+    ``IF NOT EXISTS`` does not see what is not committed yet, and fails by the catalogue's own keys once it is.
+    """
+    try:
+        await connection.execute(sql)
+    except ServerError as error:
+        if code_of(error) not in _MADE_BY_OTHERS:
+            raise
+        await connection.execute(sql)

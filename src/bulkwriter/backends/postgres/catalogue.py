@@ -14,6 +14,9 @@ FINGERPRINT: Final = (
 )
 """A digest of a table's columns, by which a change of their types is noticed."""
 
+FINGERPRINT_OF_THE_NAMED: Final = "CASE WHEN pg_catalog.to_regclass({name}) = {oid}::oid THEN " + FINGERPRINT + " END"
+"""The same, if the table is still the one of that name: COPY goes by it, and another may have been renamed to it."""
+
 # Of what pg_relation_is_updatable tells, 8 is for INSERT.
 TABLE: Final = f"""
 SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,

@@ -183,4 +183,6 @@ async def _close(connection: Connection, *, force: bool) -> None:
         async with asyncio.timeout(_FAREWELL):
             await connection.close(timeout=_FAREWELL)
     except Exception:  # noqa: BLE001 - it may have been dead already
-        connection.terminate()
+        # One of a pool's is given back by a close that fails, and can then not be asked for anything.
+        with contextlib.suppress(*driver.CLIENT_ERRORS):
+            connection.terminate()

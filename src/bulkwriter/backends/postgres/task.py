@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulkwriter.backends.postgres import catalogue
 from bulkwriter.backends.postgres.errors import StaleTableError
+from bulkwriter.backends.postgres.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ class Task:
         transaction, table = self.progress.transaction, self.statements.table
         assert transaction is not None
         if check_table:
-            now = catalogue.FINGERPRINT.format(oid=table.oid)
+            now = catalogue.FINGERPRINT_OF_THE_NAMED.format(name=literal(table.sql_name), oid=table.oid)
             if await self.session.identify(transaction, now) != table.fingerprint:
                 raise StaleTableError
         elif transaction.number is None:
