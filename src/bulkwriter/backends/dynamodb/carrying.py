@@ -7,7 +7,7 @@ it, and the client reads the answer as if it had sent it itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bulkwriter.backends.dynamodb import driver
 from bulkwriter.backends.dynamodb.sending import LONG
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from bulkwriter.backends.dynamodb.bypassing import Lookout
     from bulkwriter.backends.dynamodb.connections import Connections
     from bulkwriter.backends.dynamodb.driver import Prepared
+
+
+_OF_THE_CONNECTION: Final = frozenset({
+    "connection", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""Headers that say how a request travels, of which the connections here know one way alone."""
 
 
 class Carrier:
@@ -61,9 +67,6 @@ class Carrier:
         if headers.get("content-length") != str(len(body)) or not headers.keys().isdisjoint(_OF_THE_CONNECTION):
             return None
         return {**headers, "accept-encoding": "identity"}
-
-
-_OF_THE_CONNECTION = frozenset({"connection", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
 def _text(value: str | bytes) -> str:

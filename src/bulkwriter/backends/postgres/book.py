@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _MADE_BY_OTHERS: Final = frozenset({"23505", "42P07", "42710"})
+"""What is said of a table that somebody else has made meanwhile: a key of the catalogue's, a table, or a type twice."""
 
 
 class Book(BookKeeping):
